@@ -1,1 +1,70 @@
-#![no_std]
+//! Seccomp user notification, shown and proved by a program of a few kilobytes.
+//!
+//! This crate is the whole of `seccomp-notify-min` but for its freestanding shell (`main.rs`), as a
+//! library, so that each of its rooms can be tested on the host. It needs neither `std` nor `alloc`
+//! nor a C library: what it wants from the kernel it asks for directly.
+//!
+//! # A walk through the house, in the order of the data
+//!
+//! | room | what happens there |
+//! | --- | --- |
+//! | [`arch`] | one file an architecture: the entry point, the notified call, the audit number |
+//! | [`options`] | the command line, by getopt's grammar |
+//! | [`parent`] | three processes are made of one, waited for and reported |
+//! | [`target`] | installs a [`filter`], sends its listener away, makes directories |
+//! | [`handover`] | the listener's descriptor crosses the socket |
+//! | [`tracer`] | answers each mkdir: [`listener`] → [`memory`] → [`policy`] → [`listener`] |
+//! | [`print`] and [`text`] | one line in one write; every text of the program |
+//! | [`failure`] | error lines and exit statuses |
+//! | [`sys`] and [`abi`] | the system calls, typed; the kernel's vocabulary |
+//!
+//! `unsafe` is denied here and allowed in [`sys`] and [`arch`] only.
+#![cfg_attr(not(test), no_std)]
+#![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
+#![warn(clippy::pedantic, clippy::undocumented_unsafe_blocks)]
+// The kernel's words are 64 bits wide and signed or not as each call likes; the casts between them
+// are this program's daily bread. Names repeat their module where the field's term does.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::module_name_repetitions
+)]
+
+pub mod abi;
+pub mod arch;
+pub mod failure;
+pub mod filter;
+pub mod handover;
+pub mod listener;
+pub mod memory;
+pub mod options;
+pub mod parent;
+pub mod policy;
+pub mod print;
+pub mod sys;
+pub mod target;
+pub mod text;
+pub mod tracer;
+
+use failure::{Process, status};
+use options::{Command, Scan};
+use sys::{Fd, ZStr};
+
+/// The program: does what the command line asks for and returns the exit status.
+#[must_use]
+pub fn main(arguments: &[ZStr]) -> u32 {
+    match options::read(arguments) {
+        Command::Run(options) => parent::run(&options, Scan::new(arguments)),
+        Command::Print(text) => {
+            Process::PARENT.say(Fd::STDOUT, text, None, &[]);
+            status::SUCCESS
+        }
+        Command::Refuse(what, letter, argument) => {
+            let (what, usage) = (what.0.into(), text::USAGE.0.into());
+            let numbers = if letter == 0 { [what, usage, 0] } else { [what, letter.into(), usage] };
+            Process::PARENT.say(Fd::STDERR, text::USAGE_ERROR, argument, &numbers);
+            status::FAILURE
+        }
+    }
+}

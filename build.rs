@@ -1,0 +1,30 @@
+//! Tells the linker how the program is put together. Nothing is generated or compiled here.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=linker/image.ld");
+    let link = |argument: &str| println!("cargo::rustc-link-arg-bins={argument}");
+
+    // No C start-up files and no C library: `_start` is ours.
+    link("-nostartfiles");
+    link("-nostdlib");
+    // No interpreter, no dynamic section, no relocation at start: fixed addresses.
+    link("-static");
+    link("-no-pie");
+    // The default is for debuggers of other programs.
+    link("-Wl,--build-id=none");
+
+    // A build without optimization needs writable data and does not fit the image's layout.
+    if env::var("PROFILE").as_deref() == Ok("release") {
+        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+        link(&format!("-Wl,-T,{root}/linker/image.ld"));
+        link("-Wl,--orphan-handling=error");
+        // No padding to page boundaries in the file.
+        link("-Wl,-n");
+        // Nothing reads the section table when the program runs; 4 sections and their names.
+        link("-Wl,-z,nosectionheader");
+        link("-Wl,--no-eh-frame-hdr");
+        link("-Wl,-z,norelro");
+    }
+}

@@ -1,0 +1,91 @@
+//! The listener: notifications are received, checked and answered over one descriptor
+//! (`seccomp_unotify(2)`). What is in them is [`crate::tracer`]'s business.
+
+use crate::abi::{
+    POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
+};
+use crate::sys::{self, Answer, Errno, Failure, Fd, Fits, Pid};
+
+/// A listener that this process may use.
+#[derive(Clone, Copy)]
+pub struct Listener {
+    fd: Fd,
+    fits: Fits,
+    /// Whose calls are notified.
+    target: Pid,
+}
+
+impl Listener {
+    /// Takes `fd` for the listener of `target`'s filter.
+    #[must_use]
+    pub fn new(fd: Fd, fits: Fits, target: Pid) -> Self {
+        // Target and tracer never work at the same time, so one CPU serves both best. EINVAL
+        // before Linux 6.6: it was slower then.
+        let _ = sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+        Self { fd, fits, target }
+    }
+
+    /// Waits for a notification; none if nobody is left who could cause one.
+    ///
+    /// # Errors
+    /// As `SECCOMP_IOCTL_NOTIF_RECV` and `ppoll(2)` have them.
+    pub fn receive(self) -> Result<Option<Request>, Failure> {
+        loop {
+            let mut request = Request::ZERO;
+            match sys::ioctl_recv(self.fits, self.fd, &mut request).checked() {
+                Ok(()) => return Ok(Some(request)),
+                // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
+                // process under the filter did. EINTR: the parent's word that the target has ended,
+                // or a signal that means nothing.
+                Err(Failure { errno: Errno::EINTR | Errno::ENOENT, .. }) => {
+                    if self.is_deserted()? {
+                        return Ok(None);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Waits until there is a notification or nobody left who could cause one; true for the latter.
+    fn is_deserted(self) -> Result<bool, Failure> {
+        loop {
+            // The parent has waited for the target: what kernels before 6.11, where RECV never
+            // returns for that, and before 5.9, where poll(2) does not tell either, know of it.
+            if sys::kill(self.target, 0).result() == Err(Errno::ESRCH) {
+                return Ok(true);
+            }
+            let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
+            match sys::ppoll(&mut poll).checked() {
+                Ok(()) => return Ok(poll.revents & POLLHUP != 0),
+                Err(Failure { errno: Errno::EINTR, .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Whether the call behind `id` still waits for its answer: while it does, its process is
+    /// alive, and its PID is nobody else's.
+    ///
+    /// # Errors
+    /// As `SECCOMP_IOCTL_NOTIF_ID_VALID` has them.
+    pub fn is_valid(self, id: u64) -> Result<bool, Failure> {
+        let check = |number| sys::again(|| sys::ioctl_id_valid(self.fd, number, &id)).checked();
+        let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID);
+        // Kernels before 5.9 know it by another number only; those since know both.
+        if let Err(Failure { errno: Errno::EINVAL, .. }) = answer {
+            answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR);
+        }
+        match answer {
+            Ok(()) => Ok(true),
+            Err(Failure { errno: Errno::ENOENT, .. }) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Answers. ENOENT: the call has gone away.
+    pub fn send(self, response: &Response) -> Answer {
+        sys::again(|| sys::ioctl_send(self.fits, self.fd, response))
+    }
+}

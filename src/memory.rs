@@ -1,0 +1,102 @@
+//! The target's memory: through /proc/PID/mem, or where that cannot be opened by `process_vm_readv(2)`.
+//!
+//! Both want the right to trace the process (`ptrace(2)`, "Ptrace access mode checking"). What was
+//! read may be another process's, if the PID was used again: whoever reads checks the
+//! notification's ID afterwards, and uses nothing before.
+//!
+//! # The kept descriptor
+//!
+//! Opening and closing the file costs more than all the rest of a notification, so the descriptor
+//! is kept for the target. It stands for the address space that the target had when it was opened.
+//! When the target executes another program or ends, that address space loses its only user, and a
+//! read returns 0: the file is then opened anew. A process that shares its address space
+//! with another (threads, vfork) could leave it while it lives on; the target shares its with nobody,
+//! and for any other process under the filter the file is opened for one read and closed.
+
+use crate::abi::{AT_FDCWD, O_READ};
+use crate::print::compose;
+use crate::sys::{self, Errno, Failure, Fd, Pid, ZStr};
+use crate::text;
+
+/// The memory of the processes under the filter.
+pub struct Memory {
+    /// The process whose descriptor is kept.
+    target: Pid,
+    kept: Option<Fd>,
+}
+
+/// Why nothing was read.
+pub enum Trouble {
+    /// There is nothing at that address.
+    Address(Failure),
+    /// This process may not read that one's memory: neither by the first call nor by the second.
+    Access(Failure, Failure),
+    /// Something else.
+    Other(Failure),
+}
+
+impl Memory {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(target: Pid) -> Self {
+        Self { target, kept: None }
+    }
+
+    /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
+    /// read. Returns the number of bytes, 0 if the process has no memory any more.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    #[inline(always)]
+    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Trouble> {
+        if let Some(file) = self.kept
+            && pid == self.target
+        {
+            let read = pread(file, buffer, address);
+            if !matches!(read, Ok(0)) {
+                return read;
+            }
+            let _ = sys::close(file);
+            self.kept = None;
+        }
+        self.read_anew(pid, address, buffer)
+    }
+
+    /// The same through a descriptor of its own.
+    #[inline(never)]
+    fn read_anew(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Trouble> {
+        // The longest PID has ten digits: the name fits, a NUL behind it.
+        let mut name = [0; 32];
+        compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
+        let Some(name) = ZStr::within(&name) else { return Ok(0) };
+
+        let opened = sys::again(|| sys::openat(AT_FDCWD, name, O_READ));
+        match opened.checked() {
+            Ok(file) => {
+                let read = pread(file, buffer, address);
+                if pid == self.target {
+                    self.kept = Some(file);
+                } else {
+                    let _ = sys::close(file);
+                }
+                read
+            }
+            Err(opened) => {
+                let read = sys::again(|| sys::process_vm_readv(pid, buffer, address)).checked();
+                read.map_err(|failure| match failure.errno {
+                    Errno::EFAULT => Trouble::Address(failure),
+                    _ => Trouble::Access(opened, failure),
+                })
+            }
+        }
+    }
+}
+
+fn pread(file: Fd, buffer: &mut [u8], address: u64) -> Result<usize, Trouble> {
+    let read = sys::again(|| sys::pread(file, buffer, address)).checked();
+    read.map_err(|failure| match failure.errno {
+        // EINVAL: the address is in the kernel's half, and so a negative offset.
+        Errno::EIO | Errno::EINVAL => Trouble::Address(failure),
+        _ => Trouble::Other(failure),
+    })
+}

@@ -1,0 +1,145 @@
+//! The parent: makes the other two processes, waits for them, and tells what became of them.
+
+use crate::abi::{
+    AF_UNIX, AT_FDCWD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGTERM,
+    WNOHANG, itimerval, timeval,
+};
+use crate::failure::{Process, status};
+use crate::options::{Options, Scan};
+use crate::print::print;
+use crate::sys::{self, Fd, Fork, Pid, ZStr};
+use crate::text::{self, Text};
+use crate::{target, tracer};
+
+const ME: Process = Process::PARENT;
+
+/// Runs the demonstration and returns its exit status.
+#[must_use]
+pub fn run(options: &Options, command_line: Scan) -> u32 {
+    settle();
+
+    let mut pair = [Fd(-1); 2];
+    sys::socketpair(AF_UNIX, &mut pair).or_fail(ME);
+    let [targets_end, tracers_end] = pair;
+    let me = sys::getpid().or_fail(ME);
+
+    let target = match sys::fork().or_fail(ME) {
+        Fork::Parent(target) => target,
+        Fork::Child => {
+            begin(Process::TARGET, me, tracers_end);
+            target::run(options, command_line, me, targets_end)
+        }
+    };
+    let tracer = match sys::fork().or_fail(ME) {
+        Fork::Parent(tracer) => tracer,
+        Fork::Child => {
+            // Without this copy of the sending end, a target that fails early ends the stream.
+            begin(Process::TRACER, me, targets_end);
+            tracer::run(options, target, tracers_end)
+        }
+    };
+    sys::close(targets_end).or_fail(ME);
+    sys::close(tracers_end).or_fail(ME);
+
+    let target_ended = wait(target, 0).unwrap_or_default();
+    let said = if options.count > 0 {
+        Ok(())
+    } else if options.keep {
+        print(Fd::STDOUT, text::PARENT_TARGET_ENDED, None, &[])
+    } else {
+        print(Fd::STDOUT, text::PARENT_KILLS, None, &[])
+    };
+
+    // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
+    // ended it was not the parent.
+    let mut expected = 0;
+    let tracer_ended = wait(tracer, WNOHANG).unwrap_or_else(|| {
+        if options.keep {
+            // It may not know that the target has ended.
+            sys::kill(tracer, SIGALRM).or_fail(ME);
+        } else {
+            expected = SIGTERM;
+            sys::kill(tracer, SIGTERM).or_fail(ME);
+            // Somebody may have stopped it, and then it would not end.
+            sys::kill(tracer, SIGCONT).or_fail(ME);
+        }
+        wait(tracer, 0).unwrap_or_default()
+    });
+
+    // Told only now, so that a full device does not keep the tracer alive.
+    if let Err(failure) = said {
+        ME.fail(failure)
+    }
+    let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
+    let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);
+    // In the order of what they say about this system: it cannot; something failed; it ran.
+    target_judged.max(tracer_judged)
+}
+
+/// Undoes what this process may have inherited and the demonstration cannot bear.
+fn settle() {
+    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for.
+    sys::rt_sigprocmask(0).or_fail(ME);
+    sys::rt_sigaction(SIGCHLD, None).or_fail(ME);
+    sys::rt_sigaction(SIGTERM, None).or_fail(ME);
+    sys::rt_sigaction(SIGALRM, Some(nudged)).or_fail(ME);
+
+    // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
+    // system holds the number, and writing to it fails as to a closed one (EBADF).
+    loop {
+        let held = sys::openat(AT_FDCWD, ZStr::from(c"/"), O_PLACE).or_fail(ME);
+        if held.0 > Fd::STDERR.0 {
+            sys::close(held).or_fail(ME);
+            break;
+        }
+    }
+}
+
+/// The handler of SIGALRM, for the tracer. Kernels before 6.11 let it wait for notifications even
+/// when the target has ended; the parent's signal interrupts that. It may come at the one moment
+/// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
+extern "C" fn nudged(_: i32) {
+    let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
+    let _ = sys::setitimer(&itimerval { it_interval: interval, it_value: interval });
+}
+
+/// The beginning of a child: it ends with its parent, and has no use for the other's socket.
+fn begin(me: Process, parent: Pid, others_end: Fd) {
+    sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
+    // The parent may have died before that.
+    if sys::getppid().or_fail(me) != parent {
+        sys::exit_group(status::CHILD_FAILED)
+    }
+    sys::close(others_end).or_fail(me);
+}
+
+/// Waits for `child` and returns its status as `wait(2)` encodes it; nothing if it has not ended
+/// and the options say not to wait.
+fn wait(child: Pid, options: u32) -> Option<u32> {
+    let mut ended = 0;
+    match sys::again(|| sys::wait4(child, &mut ended, options)).or_fail(ME) {
+        0 => None,
+        _ => Some(ended),
+    }
+}
+
+/// Tells of a child that did not end as it should: with success or with `farewell`, or by the signal
+/// `expected`. Returns what that means for the exit status.
+fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
+    let signal = ended & 0x7f;
+    let exited = ended >> 8 & 0xff;
+    let (report, number) = if signal != 0 {
+        if signal == expected {
+            return status::SUCCESS;
+        }
+        (text::PARENT_KILLED, signal)
+    } else {
+        if exited == status::SUCCESS || exited == farewell {
+            return status::SUCCESS;
+        }
+        (text::PARENT_FAILED, exited)
+    };
+    // Where this cannot be told, the exit status still does.
+    let _ = print(Fd::STDERR, report, None, &[child.0.into(), number.into()]);
+    if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
+}

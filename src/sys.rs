@@ -1,0 +1,544 @@
+//! The system calls this program uses, typed, in alphabetical order, and the only room with `unsafe`
+//! beside [`crate::arch`].
+//!
+//! Three layers: the trap of one of two crates, [`call!`] which names a call once and for all, and a
+//! function a call whose parameters cannot be misused: it takes references and slices, so that every
+//! address it gives the kernel is valid for as long as the kernel uses it. What is sound here is
+//! sound because each function says, in its SAFETY line, which memory its call touches; no call
+//! retains an address. The prototypes are those of section 2 of the manual.
+//!
+//! Nothing here decides, retries or prints.
+#![allow(unsafe_code)]
+
+use core::ffi::CStr;
+use core::marker::PhantomData;
+use core::ptr::{NonNull, null, null_mut};
+use core::slice;
+
+#[cfg(feature = "backend-sc")]
+pub(crate) use sc as backend;
+#[cfg(not(feature = "backend-sc"))]
+pub(crate) use syscalls::raw as backend;
+
+pub use syscalls::Errno;
+
+use crate::abi::{
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
+    SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
+    SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
+    seccomp_notif_sizes, sock_filter, sock_fprog,
+};
+use crate::arch;
+use crate::text::Text;
+
+/// Makes a system call by name: the number and the text for an error line both follow from it.
+/// Expands to a call of an unsafe function: whoever writes it says which memory the call touches.
+macro_rules! call {
+    ($name:ident $(, $argument:expr)*) => {
+        $crate::sys::Answer::new(
+            $crate::text::name::$name,
+            $crate::sys::call!(@trap ::syscalls::Sysno::$name as usize $(, $argument as usize)*),
+        )
+    };
+    (@trap $n:expr) => { $crate::sys::backend::syscall0($n) };
+    (@trap $n:expr, $a:expr) => { $crate::sys::backend::syscall1($n, $a) };
+    (@trap $n:expr, $a:expr, $b:expr) => { $crate::sys::backend::syscall2($n, $a, $b) };
+    (@trap $n:expr, $a:expr, $b:expr, $c:expr) => { $crate::sys::backend::syscall3($n, $a, $b, $c) };
+    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
+        $crate::sys::backend::syscall4($n, $a, $b, $c, $d)
+    };
+    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
+        $crate::sys::backend::syscall5($n, $a, $b, $c, $d, $e)
+    };
+    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
+        $crate::sys::backend::syscall6($n, $a, $b, $c, $d, $e, $f)
+    };
+}
+pub(crate) use call;
+
+/// What the kernel answered to a call: a value, or an error, and the call's name for the error line.
+#[must_use]
+#[derive(Debug)]
+pub struct Answer<T = ()> {
+    /// The call's name.
+    pub call: Text,
+    word: usize,
+    meaning: PhantomData<T>,
+}
+
+impl<T: Meaning> Answer<T> {
+    #[inline(always)]
+    pub(crate) fn new(call: Text, word: usize) -> Self {
+        Self { call, word, meaning: PhantomData }
+    }
+
+    /// The value, or the error that words from -4095 to -1 stand for (`intro(2)`).
+    ///
+    /// # Errors
+    /// Whatever the call's manual page lists.
+    #[inline(always)]
+    pub fn result(self) -> Result<T, Errno> {
+        Errno::from_ret(self.word).map(T::of)
+    }
+
+    /// The value, or the error with the name of the call that it came from.
+    ///
+    /// # Errors
+    /// As [`Answer::result`].
+    #[inline(always)]
+    pub fn checked(self) -> Result<T, Failure> {
+        let call = self.call;
+        self.result().map_err(|errno| Failure { call, errno })
+    }
+}
+
+/// A call that failed, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The call's name.
+    pub call: Text,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// Makes a call again for as long as signals interrupt it (EINTR, `signal(7)`).
+#[inline(always)]
+pub fn again<T: Meaning>(mut call: impl FnMut() -> Answer<T>) -> Answer<T> {
+    loop {
+        let answer = call();
+        if Errno::from_ret(answer.word) != Err(Errno::EINTR) {
+            return answer;
+        }
+    }
+}
+
+/// What the word of a successful answer means.
+pub trait Meaning {
+    /// Reads it from the word.
+    fn of(word: usize) -> Self;
+}
+
+impl Meaning for () {
+    #[inline(always)]
+    fn of(_: usize) {}
+}
+
+impl Meaning for usize {
+    #[inline(always)]
+    fn of(word: usize) -> Self {
+        word
+    }
+}
+
+/// A file descriptor. It is closed by hand: the process that owns it is never far.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fd(pub i32);
+
+impl Fd {
+    /// The standard output.
+    pub const STDOUT: Self = Self(1);
+    /// The standard error output.
+    pub const STDERR: Self = Self(2);
+}
+
+impl Meaning for Fd {
+    #[inline(always)]
+    fn of(word: usize) -> Self {
+        Self(word as i32)
+    }
+}
+
+/// A process ID.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pid(pub u32);
+
+impl Meaning for Pid {
+    #[inline(always)]
+    fn of(word: usize) -> Self {
+        Self(word as u32)
+    }
+}
+
+/// Which of the two processes this is after a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new one.
+    Child,
+    /// The old one, with the new one's PID.
+    Parent(Pid),
+}
+
+impl Meaning for Fork {
+    #[inline(always)]
+    fn of(word: usize) -> Self {
+        if word == 0 { Self::Child } else { Self::Parent(Pid(word as u32)) }
+    }
+}
+
+/// A string that a NUL ends, as the kernel passes and takes them: a `&CStr` in one word.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct ZStr<'a>(NonNull<u8>, PhantomData<&'a CStr>);
+
+impl<'a> From<&'a CStr> for ZStr<'a> {
+    fn from(string: &'a CStr) -> Self {
+        Self(NonNull::from(string).cast(), PhantomData)
+    }
+}
+
+impl<'a> ZStr<'a> {
+    /// The string at the beginning of `bytes`; none if there is no NUL in them.
+    #[inline(always)]
+    #[must_use]
+    pub fn within(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.contains(&0) { Some(Self(NonNull::from(bytes).cast(), PhantomData)) } else { None }
+    }
+
+    /// The string's address.
+    #[inline(always)]
+    #[must_use]
+    pub fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// The first byte and what follows it; none at the end.
+    #[inline(always)]
+    #[must_use]
+    pub fn split_first(self) -> Option<(u8, Self)> {
+        // SAFETY: a `ZStr` points to a byte of a string that a NUL ends.
+        match unsafe { self.0.read() } {
+            0 => None,
+            // SAFETY: the byte was not the NUL, so the string goes on behind it.
+            byte => Some((byte, Self(unsafe { self.0.add(1) }, PhantomData))),
+        }
+    }
+}
+
+impl Iterator for ZStr<'_> {
+    type Item = u8;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) = self.split_first()?;
+        *self = rest;
+        Some(byte)
+    }
+}
+
+/// The program's arguments, its name among them, from where the kernel put them: the number of
+/// arguments, then their addresses (System V ABI, "Process Initialization").
+///
+/// # Safety
+/// `stack` is the stack pointer with which the kernel entered the program.
+#[must_use]
+pub unsafe fn arguments(stack: *const usize) -> &'static [ZStr<'static>] {
+    // SAFETY: by this function's contract, argc addresses of strings that live as long as the
+    // program follow argc; a `ZStr` is such an address.
+    unsafe { slice::from_raw_parts(stack.add(1).cast(), *stack) }
+}
+
+/// `int clock_gettime(clockid_t clock, struct timespec *now)`
+#[inline(always)]
+pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Answer {
+    // SAFETY: writes `now`.
+    unsafe { call!(clock_gettime, clock, &raw mut *now) }
+}
+
+/// `int close(int fd)`
+#[inline(always)]
+pub fn close(fd: Fd) -> Answer {
+    // SAFETY: touches no memory.
+    unsafe { call!(close, fd.0) }
+}
+
+/// `void exit_group(int status)`
+pub fn exit_group(status: u32) -> ! {
+    loop {
+        // SAFETY: ends the process, and so touches no memory. It cannot fail; the loop is for a
+        // supervisor or a debugger that makes it.
+        let _: Answer = unsafe { call!(exit_group, status) };
+    }
+}
+
+/// `pid_t fork(void)`
+#[inline(always)]
+pub fn fork() -> Answer<Fork> {
+    // The child goes on in a copy of the memory, as the only thread there is.
+    arch::fork()
+}
+
+/// `pid_t getpid(void)`
+#[inline(always)]
+pub fn getpid() -> Answer<Pid> {
+    // SAFETY: touches no memory.
+    unsafe { call!(getpid) }
+}
+
+/// `pid_t getppid(void)`
+#[inline(always)]
+pub fn getppid() -> Answer<Pid> {
+    // SAFETY: touches no memory.
+    unsafe { call!(getppid) }
+}
+
+/// The knowledge that this kernel's requests and responses are no longer than [`Request`] and
+/// [`Response`]: whoever has one may let the kernel write there.
+#[derive(Clone, Copy)]
+pub struct Fits(());
+
+impl Fits {
+    /// Compares the kernel's sizes, in bytes, with the buffers'.
+    #[must_use]
+    pub fn new(sizes: &seccomp_notif_sizes) -> Option<Self> {
+        let fit = usize::from(sizes.seccomp_notif) <= size_of::<Request>()
+            && usize::from(sizes.seccomp_notif_resp) <= size_of::<Response>();
+        if fit { Some(Self(())) } else { None }
+    }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with the one or the other
+/// of its numbers
+#[inline(always)]
+pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Answer {
+    // SAFETY: reads `id`; no other kind of descriptor has a request of these numbers.
+    unsafe { call!(ioctl, listener.0, number, &raw const *id) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`
+#[inline(always)]
+pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Answer {
+    // SAFETY: reads and writes `request`, which is long enough; any bits are a value of it.
+    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
+#[inline(always)]
+pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Answer {
+    // SAFETY: reads `response`, which is long enough.
+    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
+}
+
+/// `int ioctl(int fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: by value
+#[inline(always)]
+pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Answer {
+    // SAFETY: touches no memory; no other kind of descriptor has a request of this number.
+    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
+}
+
+/// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
+#[inline(always)]
+pub fn kill(pid: Pid, signal: u32) -> Answer {
+    // SAFETY: touches no memory of this process.
+    unsafe { call!(kill, pid.0, signal) }
+}
+
+/// `int mkdir(const char *path, mode_t mode)`: the call that the filter notifies; the value is 0,
+/// or what the tracer made up
+#[inline(always)]
+pub fn mkdir(path: ZStr, mode: u32) -> Answer<usize> {
+    arch::mkdir(path, mode)
+}
+
+/// `int mkdirat(int directory, const char *path, mode_t mode)`
+#[inline(always)]
+pub fn mkdirat(directory: Fd, path: ZStr, mode: u32) -> Answer {
+    // SAFETY: reads `path` up to its NUL.
+    unsafe { call!(mkdirat, directory.0, path.address(), mode) }
+}
+
+/// `void *mmap(NULL, size_t length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)`:
+/// `length` zeroes, to be given back by [`munmap`]
+///
+/// # Errors
+/// As `mmap(2)` has them.
+#[inline(always)]
+pub fn mmap(length: usize) -> Result<&'static mut [u8], Failure> {
+    // SAFETY: the kernel chooses an address where nothing is yet.
+    let answer: Answer<usize> = unsafe {
+        call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
+    };
+    let address = answer.checked()?;
+    // SAFETY: `length` bytes begin there, zeroed, and nobody else knows of them.
+    Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
+}
+
+/// `int munmap(void *address, size_t length)`
+#[inline(always)]
+pub fn munmap(mapping: &'static mut [u8]) -> Answer {
+    // SAFETY: the only reference to the mapping is given up here.
+    unsafe { call!(munmap, mapping.as_mut_ptr(), mapping.len()) }
+}
+
+/// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: when interrupted,
+/// `time` is what remains
+#[inline(always)]
+pub fn nanosleep(time: &mut Timespec) -> Answer {
+    let time = &raw mut *time;
+    // SAFETY: reads `time`, then writes it.
+    unsafe { call!(nanosleep, time, time) }
+}
+
+/// `int openat(int directory, const char *path, int flags)`
+#[inline(always)]
+pub fn openat(directory: i32, path: ZStr, flags: u32) -> Answer<Fd> {
+    // SAFETY: reads `path` up to its NUL.
+    unsafe { call!(openat, directory, path.address(), flags) }
+}
+
+/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
+/// is the number of descriptors with an event
+#[inline(always)]
+pub fn ppoll(poll: &mut pollfd) -> Answer {
+    // SAFETY: writes `poll`, which is one.
+    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>(), 0) }
+}
+
+/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
+#[inline(always)]
+pub fn prctl(operation: u32, argument: u32) -> Answer {
+    // SAFETY: the operations in `abi` take a number and touch no memory.
+    unsafe { call!(prctl, operation, argument, 0, 0, 0) }
+}
+
+/// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
+#[inline(always)]
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Answer<usize> {
+    // SAFETY: writes within `buffer`.
+    unsafe { call!(pread64, fd.0, buffer.as_mut_ptr(), buffer.len(), offset) }
+}
+
+/// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
+#[inline(always)]
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usize> {
+    let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
+    let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
+    // SAFETY: writes within `buffer`; the remote address is none of this process's.
+    unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) }
+}
+
+/// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t 1)`: does not read the
+/// link, only tells whether it is one
+#[inline(always)]
+pub fn readlinkat(directory: Fd, path: ZStr) -> Answer {
+    let mut byte = 0_u8;
+    // SAFETY: reads `path` up to its NUL and writes one byte.
+    unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) }
+}
+
+/// A control message with one descriptor (`cmsg(3)`).
+#[repr(C)]
+pub struct Rights {
+    /// Its length, level and type.
+    pub header: cmsghdr,
+    /// The descriptor's number.
+    pub fd: Fd,
+    /// Up to the alignment that the kernel wants.
+    pub padding: u32,
+}
+
+/// What `sendmsg` and `recvmsg` take: one byte, since a stream carries no message without data, and
+/// the control message with it.
+fn message(data: &mut iovec, rights: &mut Rights) -> msghdr {
+    msghdr {
+        msg_name: null_mut(),
+        msg_namelen: 0,
+        // `net::iovec` is opaque; this is the same structure.
+        msg_iov: (&raw mut *data).cast(),
+        msg_iovlen: 1,
+        msg_control: (&raw mut *rights).cast(),
+        msg_controllen: size_of::<Rights>(),
+        msg_flags: 0,
+    }
+}
+
+/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)` with room for a [`Rights`]: the value is
+/// in bytes, 0 at the end of the stream
+#[inline(always)]
+pub fn recvmsg(socket: Fd, rights: &mut Rights) -> Answer<usize> {
+    let mut byte = 0_u8;
+    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut message = message(&mut data, rights);
+    // SAFETY: writes `message`, the byte, and within `rights`, of which any bits are a value.
+    unsafe { call!(recvmsg, socket.0, &raw mut message, 0) }
+}
+
+/// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`: `handler` is called
+/// from then on, and calls it interrupts return EINTR; without one, the default happens
+#[inline(always)]
+pub fn rt_sigaction(signal: u32, handler: SignalHandler) -> Answer {
+    let action = arch::disposition(handler);
+    // SAFETY: reads `action`; the handlers of this program are ordinary functions that touch nothing
+    // but their own frames.
+    unsafe {
+        call!(rt_sigaction, signal, &raw const action, null::<u8>(), size_of::<kernel_sigset_t>())
+    }
+}
+
+/// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks just the signals
+/// whose bits are set, that of signal 1 being the lowest
+#[inline(always)]
+pub fn rt_sigprocmask(mask: u64) -> Answer {
+    let mask = kernel_sigset_t { sig: [mask] };
+    // SAFETY: reads `mask`.
+    unsafe {
+        call!(rt_sigprocmask, SIG_SETMASK, &raw const mask, null::<u8>(), size_of::<kernel_sigset_t>())
+    }
+}
+
+/// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
+#[inline(always)]
+pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Answer {
+    // SAFETY: writes `sizes`.
+    unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &raw mut *sizes) }
+}
+
+/// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: the value is
+/// the listener's descriptor where the flags ask for one
+#[inline(always)]
+pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Answer<Fd> {
+    let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: reads `program` and the filter behind it.
+    unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
+}
+
+/// `ssize_t sendmsg(int socket, const struct msghdr *message, int flags)` with a [`Rights`]
+#[inline(always)]
+pub fn sendmsg(socket: Fd, rights: &mut Rights, flags: u32) -> Answer {
+    let mut byte = 0_u8;
+    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let message = message(&mut data, rights);
+    // SAFETY: reads `message`, the byte and `rights`.
+    unsafe { call!(sendmsg, socket.0, &raw const message, flags) }
+}
+
+/// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
+#[inline(always)]
+pub fn setitimer(timer: &itimerval) -> Answer {
+    // SAFETY: reads `timer`.
+    unsafe { call!(setitimer, ITIMER_REAL, &raw const *timer, null::<u8>()) }
+}
+
+/// `int socketpair(int domain, SOCK_STREAM | SOCK_CLOEXEC, 0, int pair[2])`
+#[inline(always)]
+pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Answer {
+    // SAFETY: writes `pair`; an `Fd` is an `int`.
+    unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
+}
+
+/// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
+/// not to wait and the child has not ended
+#[inline(always)]
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Answer<usize> {
+    // SAFETY: writes `status`.
+    unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
+}
+
+/// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes
+#[inline(always)]
+pub fn write(fd: Fd, bytes: &[u8]) -> Answer<usize> {
+    // SAFETY: reads `bytes`.
+    unsafe { call!(write, fd.0, bytes.as_ptr(), bytes.len()) }
+}

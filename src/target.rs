@@ -1,0 +1,155 @@
+//! The target: installs the filter, gives the listener away, and makes directories.
+
+use crate::abi::{
+    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
+};
+use crate::failure::{Process, status};
+use crate::filter::{Action, program};
+use crate::handover;
+use crate::options::{Options, Scan};
+use crate::policy;
+use crate::sys::{self, Errno, Fd, Pid, ZStr};
+use crate::text;
+
+const ME: Process = Process::TARGET;
+
+/// The mode of the directories.
+const MODE: u32 = 0o600;
+
+/// Runs the target, with its end of the socket pair.
+pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
+    if options.count == 0 {
+        let me = sys::getpid().or_fail(ME);
+        ME.say(Fd::STDOUT, text::TARGET_PID, None, &[me.0.into()]);
+    }
+    sys::rt_sigaction(SIGINT, Some(interrupted)).or_fail(ME);
+
+    let listener = install(options, parent);
+    handover::send(socket, listener).or_fail(ME);
+    // A listener left open here would let a call wait for an answer that nobody is left to give.
+    sys::close(listener).or_fail(ME);
+    sys::close(socket).or_fail(ME);
+
+    sys::exit_group(if options.count == 0 {
+        demonstrate(command_line)
+    } else {
+        measure(options, command_line)
+    })
+}
+
+/// The handler of SIGINT.
+extern "C" fn interrupted(_: i32) {
+    ME.say(Fd::STDOUT, text::TARGET_SIGNAL, None, &[]);
+}
+
+/// Installs the filters and returns the first one's listener.
+fn install(options: &Options, parent: Pid) -> Fd {
+    // The tracer is to read this memory. A program file that its user cannot read would forbid it,
+    // and so would Yama, unless the tracer or an ancestor of it is named. Where either call
+    // fails the tracer will tell, if it matters.
+    let _ = sys::prctl(PR_SET_DUMPABLE, 1);
+    let _ = sys::prctl(PR_SET_PTRACER, parent.0);
+
+    sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
+
+    let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    if options.killable {
+        flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    }
+    let install = |flags, action| match sys::seccomp_set_mode_filter(flags, &program(action)).checked()
+    {
+        Ok(listener) => listener,
+        Err(failure) if options.killable && failure.errno == Errno::EINVAL => {
+            ME.give_up(failure, text::HINT_KILLABLE)
+        }
+        Err(failure) => ME.fail_seccomp(failure),
+    };
+    let listener = install(flags, Action::NOTIFY);
+    if let Some(action) = options.second {
+        install(0, action);
+    }
+    listener
+}
+
+/// Makes each directory once and tells what comes of it. Returns the exit status.
+fn demonstrate(command_line: Scan) -> u32 {
+    let mut outcome = status::SUCCESS;
+    let mut directories = command_line.directories();
+    let mut next = directories.next();
+    ME.say(Fd::STDOUT, text::TARGET_ANNOUNCES, next, &[]);
+    while let Some(directory) = next {
+        let made = sys::mkdir(directory, MODE).result();
+
+        // Nothing happens between the result and what comes next: they are told in one write.
+        next = directories.next();
+        let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
+        match made {
+            Ok(value) => {
+                let numbers = [value as u64, then.0.into()];
+                ME.say(Fd::STDOUT, text::TARGET_SUCCESS, next, &numbers);
+            }
+            Err(errno) => {
+                ME.say(Fd::STDERR, text::TARGET_FAILURE, None, &[errno.into_raw() as u64]);
+                ME.say(Fd::STDOUT, then, next, &[]);
+                // The paths are this program's own arguments: if they were not readable, then not
+                // because of a bad address.
+                if errno == Errno::EFAULT {
+                    outcome = status::CHILD_FAILED;
+                }
+            }
+        }
+    }
+    outcome
+}
+
+/// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
+fn measure(options: &Options, command_line: Scan) -> u32 {
+    let (mut calls, mut wrong) = (0_u64, 0_u64);
+    let begin = now();
+    for directory in command_line.directories() {
+        for _ in 0..options.count {
+            let made = sys::mkdir(directory, MODE).result();
+            calls += 1;
+            wrong += u64::from(!is_right(options, directory, made));
+        }
+    }
+    let nanoseconds = now().wrapping_sub(begin).max(1);
+
+    let picoseconds_each = nanoseconds.wrapping_mul(1000) / calls.max(1);
+    let numbers = [
+        calls,
+        nanoseconds / 1_000_000_000,
+        nanoseconds / 1_000_000 % 1000,
+        picoseconds_each / 1_000_000,
+        picoseconds_each % 1_000_000,
+        calls.wrapping_mul(1_000_000_000) / nanoseconds,
+    ];
+    ME.say(Fd::STDOUT, text::MEASURED, None, &numbers);
+    if wrong > 0 {
+        ME.say(Fd::STDERR, text::WRONG, None, &[wrong]);
+        return status::CHILD_FAILED;
+    }
+    status::SUCCESS
+}
+
+/// Whether the tracer may have answered like this.
+fn is_right(options: &Options, path: ZStr, made: Result<usize, Errno>) -> bool {
+    let created = policy::creates(path);
+    match made {
+        Ok(0) => !created && options.let_through,
+        Ok(length) => created && length == path.count(),
+        // Nobody listens any more; or the tracer could not read the path.
+        Err(Errno::ENOSYS | Errno::EFAULT) => false,
+        Err(Errno::EPERM) => true,
+        // The true error of the tracer's call, or of the target's own.
+        Err(_) => created || options.let_through,
+    }
+}
+
+/// The time in nanoseconds, from some beginning.
+fn now() -> u64 {
+    let mut now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    sys::clock_gettime(CLOCK_MONOTONIC, &mut now).or_fail(ME);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
