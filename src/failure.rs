@@ -1,7 +1,7 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
 use crate::print::print;
-use crate::sys::{self, Answer, Errno, Failure, Fd, Meaning, ZStr};
+use crate::sys::{self, Answer, Errno, Failure, Meaning, ZStr};
 use crate::text::{self, Text};
 
 /// The exit statuses.
@@ -10,7 +10,7 @@ pub mod status {
     pub const SUCCESS: u32 = 0;
     /// A usage error, or something failed.
     pub const FAILURE: u32 = 1;
-    /// The tracer said farewell: DEMO's status for it, so that a child's failure needs another.
+    /// The tracer said farewell. It is no failure, so a child's failure needs another status.
     pub const FAREWELL: u32 = 1;
     /// A child failed, and has said why.
     pub const CHILD_FAILED: u32 = 2;
@@ -20,7 +20,7 @@ pub mod status {
 
 /// One of the three processes: its name, as a line begins with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process(pub Text);
+pub struct Process(Text);
 
 impl Process {
     /// The one that was started.
@@ -30,37 +30,53 @@ impl Process {
     /// The one that answers.
     pub const TRACER: Self = Self(text::TRACER);
 
-    /// Prints a line, or ends: what cannot be told must not be taken for told.
-    pub fn say(self, out: Fd, text: Text, string: Option<ZStr>, numbers: &[u64]) {
-        if let Err(failure) = print(out, text, string, numbers) {
+    /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
+    /// for told.
+    #[inline(always)]
+    pub fn say<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
+        let [a, b, c] = pad(numbers);
+        self.say_with(text, string, a, b, c);
+    }
+
+    /// The same with all that it takes in registers.
+    #[inline(never)]
+    fn say_with(self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
+        if let Err(failure) = print(text, string, &[a, b, c]) {
             self.fail(failure)
         }
     }
 
     /// Tells of a failure that the process survives.
-    pub fn complain(self, Failure { call, errno }: Failure) {
+    pub fn complain(self, failure: Failure) {
         // Where this cannot be told, nothing can; the exit status will.
-        let numbers = [self.0.0.into(), call.0.into(), errno.into_raw() as u64];
-        let _ = print(Fd::STDERR, text::FAILED, None, &numbers);
+        let numbers =
+            [self.0.0.into(), failure.call().0.into(), failure.errno().into_raw() as u64];
+        let _ = print(text::FAILED, None, &numbers);
     }
 
     /// Tells of a failure and ends.
+    #[cold]
+    #[inline(never)]
     pub fn fail(self, failure: Failure) -> ! {
         self.complain(failure);
         sys::exit_group(if self == Self::PARENT { status::FAILURE } else { status::CHILD_FAILED })
     }
 
     /// Tells of a failure that lies in this system, with a hint at the reason, and ends.
+    #[cold]
+    #[inline(never)]
     pub fn give_up(self, failure: Failure, hint: Text) -> ! {
         self.complain(failure);
-        let _ = print(Fd::STDERR, hint, None, &[]);
+        let _ = print(hint, None, &[]);
         sys::exit_group(status::UNSUPPORTED)
     }
 
     /// Tells of a failure of `seccomp(2)` and ends, given up where the errno says that this system
     /// cannot do it.
+    #[cold]
+    #[inline(never)]
     pub fn fail_seccomp(self, failure: Failure) -> ! {
-        match failure.errno {
+        match failure.errno() {
             Errno::EBUSY => self.give_up(failure, text::HINT_LISTENER),
             // Before Linux 5.0, without seccomp, or under a sandbox that refuses it.
             Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EACCES => {
@@ -69,15 +85,41 @@ impl Process {
             _ => self.fail(failure),
         }
     }
+
+    /// The value; or tells of the failure and ends.
+    #[inline(always)]
+    pub fn check<T>(self, result: Result<T, Failure>) -> T {
+        match result {
+            Ok(value) => value,
+            Err(failure) => self.fail(failure),
+        }
+    }
 }
 
 impl<T: Meaning> Answer<T> {
     /// The value; or tells of the failure and ends.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {
-        match self.checked() {
-            Ok(value) => value,
-            Err(failure) => process.fail(failure),
-        }
+        T::of(word_or_fail(self.word, u32::from(process.0.0) << 16 | u32::from(self.call.0)))
     }
+}
+
+/// [`Answer::or_fail`] once for all calls, the process and the call in one word: the places where it
+/// is called from are many.
+#[inline(never)]
+fn word_or_fail(word: usize, process_and_call: u32) -> usize {
+    let call = Text(process_and_call as u16);
+    match Answer::<usize>::new(call, word).checked() {
+        Ok(word) => word,
+        Err(failure) => Process(Text((process_and_call >> 16) as u16)).fail(failure),
+    }
+}
+
+/// At most three numbers as three, so that they can travel in registers.
+#[inline(always)]
+#[must_use]
+pub fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
+    const { assert!(N <= 3) };
+    let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
+    [number(0), number(1), number(2)]
 }

@@ -48,22 +48,24 @@ pub mod text;
 pub mod tracer;
 
 use failure::{Process, status};
-use options::{Command, Scan};
-use sys::{Fd, ZStr};
+use options::{Options, Scan, Stop};
+use sys::ZStr;
 
 /// The program: does what the command line asks for and returns the exit status.
 #[must_use]
 pub fn main(arguments: &[ZStr]) -> u32 {
-    match options::read(arguments) {
-        Command::Run(options) => parent::run(&options, Scan::new(arguments)),
-        Command::Print(text) => {
-            Process::PARENT.say(Fd::STDOUT, text, None, &[]);
+    let mut options = Options::default();
+    match options::read(arguments, &mut options) {
+        Ok(()) => parent::run(&options, Scan::new(arguments)),
+        Err(Stop { text: what @ (text::USAGE | text::VERSION), .. }) => {
+            Process::PARENT.say(what, None, []);
             status::SUCCESS
         }
-        Command::Refuse(what, letter, argument) => {
+        Err(Stop { text: what, letter, argument }) => {
             let (what, usage) = (what.0.into(), text::USAGE.0.into());
+            // What is wrong may be no option, and then has no place for a letter.
             let numbers = if letter == 0 { [what, usage, 0] } else { [what, letter.into(), usage] };
-            Process::PARENT.say(Fd::STDERR, text::USAGE_ERROR, argument, &numbers);
+            Process::PARENT.say(text::USAGE_ERROR, argument, numbers);
             status::FAILURE
         }
     }

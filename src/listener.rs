@@ -26,21 +26,21 @@ impl Listener {
         Self { fd, fits, target }
     }
 
-    /// Waits for a notification; none if nobody is left who could cause one.
+    /// Waits for a notification; false if nobody is left who could cause one.
     ///
     /// # Errors
     /// As `SECCOMP_IOCTL_NOTIF_RECV` and `ppoll(2)` have them.
-    pub fn receive(self) -> Result<Option<Request>, Failure> {
+    pub fn receive(self, request: &mut Request) -> Result<bool, Failure> {
         loop {
-            let mut request = Request::ZERO;
-            match sys::ioctl_recv(self.fits, self.fd, &mut request).checked() {
-                Ok(()) => return Ok(Some(request)),
+            *request = Request::ZERO;
+            match sys::ioctl_recv(self.fits, self.fd, request).checked() {
+                Ok(()) => return Ok(true),
                 // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
                 // process under the filter did. EINTR: the parent's word that the target has ended,
                 // or a signal that means nothing.
-                Err(Failure { errno: Errno::EINTR | Errno::ENOENT, .. }) => {
+                Err(failure) if matches!(failure.errno(), Errno::EINTR | Errno::ENOENT) => {
                     if self.is_deserted()? {
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
                 Err(failure) => return Err(failure),
@@ -59,7 +59,7 @@ impl Listener {
             let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
             match sys::ppoll(&mut poll).checked() {
                 Ok(()) => return Ok(poll.revents & POLLHUP != 0),
-                Err(Failure { errno: Errno::EINTR, .. }) => {}
+                Err(failure) if failure.errno() == Errno::EINTR => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -71,16 +71,19 @@ impl Listener {
     /// # Errors
     /// As `SECCOMP_IOCTL_NOTIF_ID_VALID` has them.
     pub fn is_valid(self, id: u64) -> Result<bool, Failure> {
-        let check = |number| sys::again(|| sys::ioctl_id_valid(self.fd, number, &id)).checked();
-        let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID);
         // Kernels before 5.9 know it by another number only; those since know both.
-        if let Err(Failure { errno: Errno::EINVAL, .. }) = answer {
-            answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR);
-        }
-        match answer {
-            Ok(()) => Ok(true),
-            Err(Failure { errno: Errno::ENOENT, .. }) => Ok(false),
-            Err(failure) => Err(failure),
+        let mut number = SECCOMP_IOCTL_NOTIF_ID_VALID;
+        loop {
+            match sys::again(|| sys::ioctl_id_valid(self.fd, number, &id)).checked() {
+                Ok(()) => return Ok(true),
+                Err(failure) => match failure.errno() {
+                    Errno::ENOENT => return Ok(false),
+                    Errno::EINVAL if number != SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR => {
+                        number = SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR;
+                    }
+                    _ => return Err(failure),
+                },
+            }
         }
     }
 

@@ -4,18 +4,21 @@
 
 use crate::abi::{POLLOUT, pollfd};
 use crate::sys::{self, Errno, Failure, Fd, ZStr};
-use crate::text::{ERRNO, ERRNOS, ERRORS, FIRST_PAIR, PAIRS, TABLE, Text, directive};
+use crate::text::{
+    ERRNO, ERRNOS, ERRORS, FIRST_ERROR, FIRST_PAIR, PAIRS, TABLE, Text, directive,
+};
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
-/// Prints `text` with `string` and `numbers` in the place of its directives, in one write, which is
-/// continued where it is short or interrupted.
+/// Prints `text`, with `string` and `numbers` in the place of its directives, where it belongs, in one
+/// write, which is continued where it is short or interrupted.
 ///
 /// # Errors
 /// As `write(2)` has them when not everything could be written, as `mmap(2)` for a line that is
 /// longer than [`SHORT`], and as `ppoll(2)` for a descriptor that does not block.
-pub fn print(out: Fd, text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Failure> {
+pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Failure> {
+    let out = if text.0 < FIRST_ERROR.0 { Fd::STDOUT } else { Fd::STDERR };
     let mut short = [0; SHORT];
     let length = compose(&mut short, text, string, numbers);
     if let Some(line) = short.get(..length) {
@@ -40,11 +43,10 @@ pub fn compose(room: &mut [u8], text: Text, string: Option<ZStr>, numbers: &[u64
 /// Writes all of `bytes`.
 fn write_all(out: Fd, mut bytes: &[u8]) -> Result<(), Failure> {
     while !bytes.is_empty() {
-        match sys::write(out, bytes).checked() {
+        match sys::again(|| sys::write(out, bytes)).checked() {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(Failure { errno: Errno::EINTR, .. }) => {}
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
-            Err(Failure { errno: Errno::EAGAIN, .. }) => {
+            Err(failure) if failure.errno() == Errno::EAGAIN => {
                 let mut room = pollfd { fd: out.0, events: POLLOUT, revents: 0 };
                 sys::again(|| sys::ppoll(&mut room)).checked()?;
             }
@@ -121,7 +123,7 @@ impl Line<'_> {
     }
 
     /// `number` in a base of that many bits a digit, or 0 for ten, at least `width` wide.
-    fn digits(&mut self, number: u64, bits: u32, width: u32, fill: u8) {
+    fn digits(&mut self, number: u64, bits: u8, width: u8, fill: u8) {
         let (rest, digit) = if bits == 0 {
             (number / 10, number % 10)
         } else {

@@ -63,7 +63,8 @@ pub(crate) use call;
 pub struct Answer<T = ()> {
     /// The call's name.
     pub call: Text,
-    word: usize,
+    /// As it came: errors are the words from -4095 to -1 (`intro(2)`).
+    pub word: usize,
     meaning: PhantomData<T>,
 }
 
@@ -73,7 +74,7 @@ impl<T: Meaning> Answer<T> {
         Self { call, word, meaning: PhantomData }
     }
 
-    /// The value, or the error that words from -4095 to -1 stand for (`intro(2)`).
+    /// The value, or the error.
     ///
     /// # Errors
     /// Whatever the call's manual page lists.
@@ -89,17 +90,35 @@ impl<T: Meaning> Answer<T> {
     #[inline(always)]
     pub fn checked(self) -> Result<T, Failure> {
         let call = self.call;
-        self.result().map_err(|errno| Failure { call, errno })
+        self.result().map_err(|errno| Failure::new(call, errno))
     }
 }
 
-/// A call that failed, and why.
+/// A call that failed, and why, in one word, so that a result with it travels in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Failure(u64);
+
+impl Failure {
+    /// Puts the two together.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(call: Text, errno: Errno) -> Self {
+        Self(u64::from(call.0) << 32 | errno.into_raw() as u64)
+    }
+
     /// The call's name.
-    pub call: Text,
-    /// Why.
-    pub errno: Errno,
+    #[inline(always)]
+    #[must_use]
+    pub fn call(self) -> Text {
+        Text((self.0 >> 32) as u16)
+    }
+
+    /// Why it failed.
+    #[inline(always)]
+    #[must_use]
+    pub fn errno(self) -> Errno {
+        Errno::new(self.0 as i32)
+    }
 }
 
 /// Makes a call again for as long as signals interrupt it (EINTR, `signal(7)`).
@@ -190,11 +209,30 @@ impl<'a> From<&'a CStr> for ZStr<'a> {
 }
 
 impl<'a> ZStr<'a> {
-    /// The string at the beginning of `bytes`; none if there is no NUL in them.
+    /// The string at the beginning of `bytes`, and what follows its NUL; none if there is no NUL.
+    #[must_use]
+    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let nul = bytes.iter().position(|&byte| byte == 0)?;
+        Some((Self(NonNull::from(bytes).cast(), PhantomData), bytes.get(nul + 1..)?))
+    }
+
+    /// What follows `prefix`; none if the string does not begin with it.
+    #[inline(never)]
+    #[must_use]
+    pub fn strip_prefix(mut self, prefix: ZStr) -> Option<Self> {
+        for byte in prefix {
+            if self.next() != Some(byte) {
+                return None;
+            }
+        }
+        Some(self)
+    }
+
+    /// Whether there is nothing before the NUL.
     #[inline(always)]
     #[must_use]
-    pub fn within(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.contains(&0) { Some(Self(NonNull::from(bytes).cast(), PhantomData)) } else { None }
+    pub fn is_empty(self) -> bool {
+        self.split_first().is_none()
     }
 
     /// The string's address.
@@ -214,6 +252,13 @@ impl<'a> ZStr<'a> {
             // SAFETY: the byte was not the NUL, so the string goes on behind it.
             byte => Some((byte, Self(unsafe { self.0.add(1) }, PhantomData))),
         }
+    }
+}
+
+impl PartialEq for ZStr<'_> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.strip_prefix(*other).is_some_and(Self::is_empty)
     }
 }
 
@@ -467,7 +512,7 @@ pub fn recvmsg(socket: Fd, rights: &mut Rights) -> Answer<usize> {
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`: `handler` is called
 /// from then on, and calls it interrupts return EINTR; without one, the default happens
-#[inline(always)]
+#[inline(never)] // four of its kind
 pub fn rt_sigaction(signal: u32, handler: SignalHandler) -> Answer {
     let action = arch::disposition(handler);
     // SAFETY: reads `action`; the handlers of this program are ordinary functions that touch nothing

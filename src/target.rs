@@ -5,10 +5,11 @@ use crate::abi::{
     SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
 };
 use crate::failure::{Process, status};
-use crate::filter::{Action, program};
+use crate::filter::{ACTION, Action, program};
 use crate::handover;
 use crate::options::{Options, Scan};
 use crate::policy;
+use crate::print::print;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
 
@@ -21,7 +22,7 @@ const MODE: u32 = 0o600;
 pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
     if options.count == 0 {
         let me = sys::getpid().or_fail(ME);
-        ME.say(Fd::STDOUT, text::TARGET_PID, None, &[me.0.into()]);
+        ME.say(text::TARGET_PID, None, [me.0.into()]);
     }
     sys::rt_sigaction(SIGINT, Some(interrupted)).or_fail(ME);
 
@@ -40,7 +41,7 @@ pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! 
 
 /// The handler of SIGINT.
 extern "C" fn interrupted(_: i32) {
-    ME.say(Fd::STDOUT, text::TARGET_SIGNAL, None, &[]);
+    ME.say(text::TARGET_SIGNAL, None, []);
 }
 
 /// Installs the filters and returns the first one's listener.
@@ -57,41 +58,41 @@ fn install(options: &Options, parent: Pid) -> Fd {
     if options.killable {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    let install = |flags, action| match sys::seccomp_set_mode_filter(flags, &program(action)).checked()
-    {
+    let mut filter = const { program(Action::NOTIFY) };
+    let listener = match sys::seccomp_set_mode_filter(flags, &filter).checked() {
         Ok(listener) => listener,
-        Err(failure) if options.killable && failure.errno == Errno::EINVAL => {
+        Err(failure) if options.killable && failure.errno() == Errno::EINVAL => {
             ME.give_up(failure, text::HINT_KILLABLE)
         }
         Err(failure) => ME.fail_seccomp(failure),
     };
-    let listener = install(flags, Action::NOTIFY);
     if let Some(action) = options.second {
-        install(0, action);
+        filter[ACTION].k = action.0;
+        if let Err(failure) = sys::seccomp_set_mode_filter(0, &filter).checked() {
+            ME.fail_seccomp(failure)
+        }
     }
     listener
 }
 
 /// Makes each directory once and tells what comes of it. Returns the exit status.
-fn demonstrate(command_line: Scan) -> u32 {
+fn demonstrate(mut command_line: Scan) -> u32 {
     let mut outcome = status::SUCCESS;
-    let mut directories = command_line.directories();
-    let mut next = directories.next();
-    ME.say(Fd::STDOUT, text::TARGET_ANNOUNCES, next, &[]);
+    let mut next = command_line.next_directory();
+    ME.say(text::TARGET_ANNOUNCES, next, []);
     while let Some(directory) = next {
         let made = sys::mkdir(directory, MODE).result();
 
         // Nothing happens between the result and what comes next: they are told in one write.
-        next = directories.next();
+        next = command_line.next_directory();
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
         match made {
             Ok(value) => {
-                let numbers = [value as u64, then.0.into()];
-                ME.say(Fd::STDOUT, text::TARGET_SUCCESS, next, &numbers);
+                ME.say(text::TARGET_SUCCESS, next, [value as u64, then.0.into()]);
             }
             Err(errno) => {
-                ME.say(Fd::STDERR, text::TARGET_FAILURE, None, &[errno.into_raw() as u64]);
-                ME.say(Fd::STDOUT, then, next, &[]);
+                ME.say(text::TARGET_FAILURE, None, [errno.into_raw() as u64]);
+                ME.say(then, next, []);
                 // The paths are this program's own arguments: if they were not readable, then not
                 // because of a bad address.
                 if errno == Errno::EFAULT {
@@ -104,10 +105,10 @@ fn demonstrate(command_line: Scan) -> u32 {
 }
 
 /// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
-fn measure(options: &Options, command_line: Scan) -> u32 {
+fn measure(options: &Options, mut command_line: Scan) -> u32 {
     let (mut calls, mut wrong) = (0_u64, 0_u64);
     let begin = now();
-    for directory in command_line.directories() {
+    while let Some(directory) = command_line.next_directory() {
         for _ in 0..options.count {
             let made = sys::mkdir(directory, MODE).result();
             calls += 1;
@@ -125,9 +126,9 @@ fn measure(options: &Options, command_line: Scan) -> u32 {
         picoseconds_each % 1_000_000,
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    ME.say(Fd::STDOUT, text::MEASURED, None, &numbers);
+    ME.check(print(text::MEASURED, None, &numbers));
     if wrong > 0 {
-        ME.say(Fd::STDERR, text::WRONG, None, &[wrong]);
+        ME.say(text::WRONG, None, [wrong]);
         return status::CHILD_FAILED;
     }
     status::SUCCESS
