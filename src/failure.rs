@@ -1,7 +1,7 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
 use crate::print::print;
-use crate::sys::{self, Answer, Errno, Failure, Meaning, ZStr};
+use crate::sys::{self, Errno, Failure, ZStr};
 use crate::text::{self, Text};
 
 /// The exit statuses.
@@ -20,7 +20,7 @@ pub mod status {
 
 /// One of the three processes: its name, as a line begins with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process(Text);
+pub struct Process(pub Text);
 
 impl Process {
     /// The one that was started.
@@ -93,25 +93,6 @@ impl Process {
             Ok(value) => value,
             Err(failure) => self.fail(failure),
         }
-    }
-}
-
-impl<T: Meaning> Answer<T> {
-    /// The value; or tells of the failure and ends.
-    #[inline(always)]
-    pub fn or_fail(self, process: Process) -> T {
-        T::of(word_or_fail(self.word, u32::from(process.0.0) << 16 | u32::from(self.call.0)))
-    }
-}
-
-/// [`Answer::or_fail`] once for all calls, the process and the call in one word: the places where it
-/// is called from are many.
-#[inline(never)]
-fn word_or_fail(word: usize, process_and_call: u32) -> usize {
-    let call = Text(process_and_call as u16);
-    match Answer::<usize>::new(call, word).checked() {
-        Ok(word) => word,
-        Err(failure) => Process(Text((process_and_call >> 16) as u16)).fail(failure),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One descriptor crosses a socket: `SCM_RIGHTS`, as `unix(7)` and `cmsg(3)` have it.
 
 use crate::abi::{MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET, cmsghdr};
-use crate::sys::{self, Answer, Failure, Fd, Rights};
+use crate::sys::{Direction, Failure, Fd, Rights, message};
 
 /// The bytes of the control message: its header and one descriptor, without the padding.
 const LENGTH: usize = size_of::<cmsghdr>() + size_of::<Fd>();
@@ -20,9 +20,11 @@ fn rights(fd: Fd) -> Rights {
 }
 
 /// Sends `fd` over `socket`.
-pub fn send(socket: Fd, fd: Fd) -> Answer {
-    let mut rights = rights(fd);
-    sys::again(|| sys::sendmsg(socket, &mut rights, MSG_NOSIGNAL))
+///
+/// # Errors
+/// As `sendmsg(2)` has them; EPIPE if nobody is there to receive it.
+pub fn send(socket: Fd, fd: Fd) -> Result<usize, Failure> {
+    message(Direction::Send, socket, &mut rights(fd), MSG_NOSIGNAL)
 }
 
 /// What came over the socket.
@@ -41,7 +43,7 @@ pub enum Received {
 /// As `recvmsg(2)` has them.
 pub fn receive(socket: Fd) -> Result<Received, Failure> {
     let mut rights = rights(Fd(-1));
-    let length = sys::again(|| sys::recvmsg(socket, &mut rights)).checked()?;
+    let length = message(Direction::Receive, socket, &mut rights, 0)?;
     Ok(match rights.fd {
         _ if length == 0 => Received::End,
         Fd(-1) => Received::Nothing,

@@ -5,7 +5,7 @@ use crate::abi::{
     POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
     SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
 };
-use crate::sys::{self, Answer, Errno, Failure, Fd, Fits, Pid};
+use crate::sys::{self, Errno, Failure, Fd, Fits, Pid};
 
 /// A listener that this process may use.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ impl Listener {
     pub fn new(fd: Fd, fits: Fits, target: Pid) -> Self {
         // Target and tracer never work at the same time, so one CPU serves both best. EINVAL
         // before Linux 6.6: it was slower then.
-        let _ = sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+        sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).regardless();
         Self { fd, fits, target }
     }
 
@@ -33,7 +33,7 @@ impl Listener {
     pub fn receive(self, request: &mut Request) -> Result<bool, Failure> {
         loop {
             *request = Request::ZERO;
-            match sys::ioctl_recv(self.fits, self.fd, request).checked() {
+            match sys::ioctl_recv(self.fits, self.fd, request).once() {
                 Ok(()) => return Ok(true),
                 // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
                 // process under the filter did. EINTR: the parent's word that the target has ended,
@@ -53,11 +53,12 @@ impl Listener {
         loop {
             // The parent has waited for the target: what kernels before 6.11, where RECV never
             // returns for that, and before 5.9, where poll(2) does not tell either, know of it.
-            if sys::kill(self.target, 0).result() == Err(Errno::ESRCH) {
+            let there = sys::kill(self.target, 0).make();
+            if there.is_err_and(|failure| failure.errno() == Errno::ESRCH) {
                 return Ok(true);
             }
             let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
-            match sys::ppoll(&mut poll).checked() {
+            match sys::ppoll(&mut poll).once() {
                 Ok(()) => return Ok(poll.revents & POLLHUP != 0),
                 Err(failure) if failure.errno() == Errno::EINTR => {}
                 Err(failure) => return Err(failure),
@@ -74,7 +75,7 @@ impl Listener {
         // Kernels before 5.9 know it by another number only; those since know both.
         let mut number = SECCOMP_IOCTL_NOTIF_ID_VALID;
         loop {
-            match sys::again(|| sys::ioctl_id_valid(self.fd, number, &id)).checked() {
+            match sys::ioctl_id_valid(self.fd, number, &id).make() {
                 Ok(()) => return Ok(true),
                 Err(failure) => match failure.errno() {
                     Errno::ENOENT => return Ok(false),
@@ -87,8 +88,11 @@ impl Listener {
         }
     }
 
-    /// Answers. ENOENT: the call has gone away.
-    pub fn send(self, response: &Response) -> Answer {
-        sys::again(|| sys::ioctl_send(self.fits, self.fd, response))
+    /// Answers.
+    ///
+    /// # Errors
+    /// As `SECCOMP_IOCTL_NOTIF_SEND` has them; ENOENT if the call has gone away.
+    pub fn send(self, response: &Response) -> Result<(), Failure> {
+        sys::ioctl_send(self.fits, self.fd, response).make()
     }
 }

@@ -44,11 +44,11 @@ impl Memory {
         if let Some(file) = self.kept
             && pid == self.target
         {
-            let read = pread(file, buffer, address);
+            let read = sys::pread(file, buffer, address).make();
             if !matches!(read, Ok(0)) {
                 return read;
             }
-            let _ = sys::close(file);
+            sys::close(file).regardless();
             self.kept = None;
         }
         self.read_anew(pid, address, buffer)
@@ -62,19 +62,15 @@ impl Memory {
         compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
         let Some((name, _)) = ZStr::split(&name) else { return Ok(0) };
 
-        let Ok(file) = sys::again(|| sys::openat(AT_FDCWD, name, O_READ)).result() else {
-            return sys::again(|| sys::process_vm_readv(pid, buffer, address)).checked();
+        let Ok(file) = sys::openat(AT_FDCWD, name, O_READ).make() else {
+            return sys::process_vm_readv(pid, buffer, address);
         };
-        let read = pread(file, buffer, address);
+        let read = sys::pread(file, buffer, address).make();
         if pid == self.target {
             self.kept = Some(file);
         } else {
-            let _ = sys::close(file);
+            sys::close(file).regardless();
         }
         read
     }
-}
-
-fn pread(file: Fd, buffer: &mut [u8], address: u64) -> Result<usize, Failure> {
-    sys::again(|| sys::pread(file, buffer, address)).checked()
 }

@@ -80,10 +80,10 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
 /// Undoes what this process may have inherited and the demonstration cannot bear.
 fn settle() {
     // Signals that are blocked or ignored: the tracer could not be killed, no child waited for.
-    sys::rt_sigprocmask(0).or_fail(ME);
-    sys::rt_sigaction(SIGCHLD, None).or_fail(ME);
-    sys::rt_sigaction(SIGTERM, None).or_fail(ME);
-    sys::rt_sigaction(SIGALRM, Some(nudged)).or_fail(ME);
+    sys::rt_sigprocmask(&0).or_fail(ME);
+    sys::rt_sigaction(ME, SIGCHLD, None);
+    sys::rt_sigaction(ME, SIGTERM, None);
+    sys::rt_sigaction(ME, SIGALRM, Some(nudged));
 
     // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
     // system holds the number, and writing to it fails as to a closed one (EBADF).
@@ -101,7 +101,7 @@ fn settle() {
 /// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
 extern "C" fn nudged(_: i32) {
     let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
-    let _ = sys::setitimer(&itimerval { it_interval: interval, it_value: interval });
+    sys::setitimer(&itimerval { it_interval: interval, it_value: interval }).regardless();
 }
 
 /// The beginning of a child: it ends with its parent, and has no use for the other's socket.
@@ -118,7 +118,7 @@ fn begin(me: Process, parent: Pid, others_end: Fd) {
 /// and the options say not to wait.
 fn wait(child: Pid, options: u32) -> Option<u32> {
     let mut ended = 0;
-    match sys::again(|| sys::wait4(child, &mut ended, options)).or_fail(ME) {
+    match sys::wait4(child, &mut ended, options).or_fail(ME) {
         0 => None,
         _ => Some(ended),
     }

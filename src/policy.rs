@@ -12,7 +12,7 @@
 use core::ffi::CStr;
 
 use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
-use crate::sys::{self, Errno, Fd, ZStr};
+use crate::sys::{self, Errno, Failure, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
 pub const BENEATH: &CStr = c"/tmp/";
@@ -71,8 +71,8 @@ impl Place {
             directory = opened?;
             name = next;
         }
-        let made = sys::again(|| sys::mkdirat(directory, name, mode)).result();
-        let made = made.map_err(|errno| refused(directory, name, errno));
+        let made = sys::mkdirat(directory, name, mode).make();
+        let made = made.map_err(|failure| refused(directory, name, failure));
         leave(directory, tmp);
         made
     }
@@ -103,20 +103,20 @@ impl Default for Place {
 
 /// Opens the directory `name` in `directory`.
 fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
-    sys::again(|| sys::openat(directory.0, name, O_PLACE | O_DIRECTORY))
-        .result()
-        .map_err(|errno| refused(directory, name, errno))
+    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY)
+        .make()
+        .map_err(|failure| refused(directory, name, failure))
 }
 
 /// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the
 /// way besides.
-fn refused(directory: Fd, name: ZStr, errno: Errno) -> Errno {
-    if sys::readlinkat(directory, name).result().is_ok() { Errno::EPERM } else { errno }
+fn refused(directory: Fd, name: ZStr, failure: Failure) -> Errno {
+    if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { failure.errno() }
 }
 
 /// Closes a directory on the way, but not the first one.
 fn leave(directory: Fd, tmp: Fd) {
     if directory != tmp {
-        let _ = sys::close(directory);
+        sys::close(directory).regardless();
     }
 }

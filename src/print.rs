@@ -28,7 +28,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Fa
     compose(long, text, string, numbers);
     let written = write_all(out, long);
     // Failing, it leaves a few pages behind; the line was written all the same.
-    let _ = sys::munmap(long);
+    sys::munmap(long).regardless();
     written
 }
 
@@ -43,12 +43,12 @@ pub fn compose(room: &mut [u8], text: Text, string: Option<ZStr>, numbers: &[u64
 /// Writes all of `bytes`.
 fn write_all(out: Fd, mut bytes: &[u8]) -> Result<(), Failure> {
     while !bytes.is_empty() {
-        match sys::again(|| sys::write(out, bytes)).checked() {
+        match sys::write(out, bytes).make() {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
             Err(failure) if failure.errno() == Errno::EAGAIN => {
                 let mut room = pollfd { fd: out.0, events: POLLOUT, revents: 0 };
-                sys::again(|| sys::ppoll(&mut room)).checked()?;
+                sys::ppoll(&mut room).make()?;
             }
             Err(failure) => return Err(failure),
         }

@@ -20,7 +20,7 @@ pub(crate) use sc as backend;
 #[cfg(not(feature = "backend-sc"))]
 pub(crate) use syscalls::raw as backend;
 
-pub use syscalls::Errno;
+pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
     ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
@@ -30,68 +30,184 @@ use crate::abi::{
     seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
+use crate::failure::Process;
 use crate::text::Text;
 
-/// Makes a system call by name: the number and the text for an error line both follow from it.
+/// A system call by name: its number and its text for an error line both follow from that.
 /// Expands to a call of an unsafe function: whoever writes it says which memory the call touches.
 macro_rules! call {
     ($name:ident $(, $argument:expr)*) => {
-        $crate::sys::Answer::new(
+        $crate::sys::Call::new(
+            ::syscalls::Sysno::$name,
             $crate::text::name::$name,
-            $crate::sys::call!(@trap ::syscalls::Sysno::$name as usize $(, $argument as usize)*),
+            [$($argument as usize),*],
         )
-    };
-    (@trap $n:expr) => { $crate::sys::backend::syscall0($n) };
-    (@trap $n:expr, $a:expr) => { $crate::sys::backend::syscall1($n, $a) };
-    (@trap $n:expr, $a:expr, $b:expr) => { $crate::sys::backend::syscall2($n, $a, $b) };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr) => { $crate::sys::backend::syscall3($n, $a, $b, $c) };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
-        $crate::sys::backend::syscall4($n, $a, $b, $c, $d)
-    };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
-        $crate::sys::backend::syscall5($n, $a, $b, $c, $d, $e)
-    };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
-        $crate::sys::backend::syscall6($n, $a, $b, $c, $d, $e, $f)
     };
 }
 pub(crate) use call;
 
-/// What the kernel answered to a call: a value, or an error, and the call's name for the error line.
-#[must_use]
-#[derive(Debug)]
-pub struct Answer<T = ()> {
-    /// The call's name.
-    pub call: Text,
-    /// As it came: errors are the words from -4095 to -1 (`intro(2)`).
-    pub word: usize,
-    meaning: PhantomData<T>,
+/// A system call that has yet to be made, by one of the methods that say what becomes of a failure.
+/// It holds on to the memory that it will touch. What it answers means a `T`.
+#[must_use = "a call does nothing until it is made"]
+pub struct Call<'memory, T, const N: usize> {
+    number: Sysno,
+    name: Text,
+    arguments: [usize; N],
+    meaning: PhantomData<(&'memory mut u8, T)>,
 }
 
-impl<T: Meaning> Answer<T> {
+impl<T: Meaning, const N: usize> Call<'_, T, N> {
+    /// # Safety
+    /// The call may be made for as long as the result lives: the memory it touches is valid.
     #[inline(always)]
-    pub(crate) fn new(call: Text, word: usize) -> Self {
-        Self { call, word, meaning: PhantomData }
+    pub(crate) unsafe fn new(number: Sysno, name: Text, arguments: [usize; N]) -> Self {
+        const { assert!(N <= 6) };
+        Self { number, name, arguments, meaning: PhantomData }
     }
 
-    /// The value, or the error.
+    /// The argument at `place`, or 0.
+    #[inline(always)]
+    fn argument(&self, place: usize) -> usize {
+        self.arguments.get(place).copied().unwrap_or(0)
+    }
+
+    /// The call, packed for [`persist3`] and its like.
+    #[inline(always)]
+    fn packed(&self, process: Text) -> u32 {
+        (process.0 as u32) << 20 | (self.name.0 as u32) << 9 | self.number as u32
+    }
+
+    /// Makes the call once.
     ///
     /// # Errors
     /// Whatever the call's manual page lists.
     #[inline(always)]
-    pub fn result(self) -> Result<T, Errno> {
-        Errno::from_ret(self.word).map(T::of)
+    pub fn once(self) -> Result<T, Failure> {
+        let number = self.number as usize;
+        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
+        let [d, e, f] = [self.argument(3), self.argument(4), self.argument(5)];
+        // SAFETY: by the contract of `new`.
+        let word = unsafe {
+            match N {
+                0 => backend::syscall0(number),
+                1 => backend::syscall1(number, a),
+                2 => backend::syscall2(number, a, b),
+                3 => backend::syscall3(number, a, b, c),
+                4 => backend::syscall4(number, a, b, c, d),
+                5 => backend::syscall5(number, a, b, c, d, e),
+                _ => backend::syscall6(number, a, b, c, d, e, f),
+            }
+        };
+        answer(word, self.name).map(T::of)
     }
 
-    /// The value, or the error with the name of the call that it came from.
+    /// Makes the call, again for as long as signals interrupt it (EINTR, `signal(7)`).
     ///
     /// # Errors
-    /// As [`Answer::result`].
+    /// Whatever the call's manual page lists besides.
     #[inline(always)]
-    pub fn checked(self) -> Result<T, Failure> {
-        let call = self.call;
-        self.result().map_err(|errno| Failure::new(call, errno))
+    pub fn make(self) -> Result<T, Failure> {
+        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
+        let [d, e] = [self.argument(3), self.argument(4)];
+        let packed = self.packed(Text(0));
+        // SAFETY: by the contract of `new`.
+        match N {
+            0..=3 => unsafe { persist3(a, b, c, packed) }.map(T::of),
+            4 | 5 => unsafe { persist5(a, b, c, d, e, packed) }.map(T::of),
+            // Neither of the two calls with six arguments is interrupted by a signal that has a
+            // handler.
+            _ => self.once(),
+        }
     }
+
+    /// As [`Call::make`]; of a failure `process` tells, and ends.
+    #[inline(always)]
+    pub fn or_fail(self, process: Process) -> T {
+        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
+        let [d, e] = [self.argument(3), self.argument(4)];
+        const { assert!(N <= 5) };
+        let packed = self.packed(process.0);
+        // SAFETY: by the contract of `new`.
+        T::of(match N {
+            0..=3 => unsafe { insist3(a, b, c, packed) },
+            _ => unsafe { insist5(a, b, c, d, e, packed) },
+        })
+    }
+
+    /// As [`Call::make`], where a failure makes no difference.
+    #[inline(always)]
+    pub fn regardless(self) {
+        let _ = self.make();
+    }
+}
+
+/// What the kernel's word means: errors are the words from -4095 to -1 (`intro(2)`), and no other
+/// negative word is ever an answer to a call that this program makes.
+#[inline(always)]
+fn answer(word: usize, name: Text) -> Result<usize, Failure> {
+    if (word as isize) < 0 { Err(Failure::new(name, Errno::new(-(word as i32)))) } else { Ok(word) }
+}
+
+// The calls are many and their registers few: each is made in one of the following four places, with
+// its number, its name and who makes it packed into one word.
+
+const _: () = assert!(crate::text::TABLE.len() < 1 << 11, "no longer packs");
+
+/// Makes a call until no signal interrupts it.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32) -> Result<usize, Failure> {
+    loop {
+        // SAFETY: by this function's contract.
+        let word = unsafe { backend::syscall3(packed as usize & 0x1ff, a, b, c) };
+        if word as i32 != -Errno::EINTR.into_raw() {
+            return answer(word, Text((packed >> 9) as u16 & 0x7ff));
+        }
+    }
+}
+
+/// The same with more arguments.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist5(
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    packed: u32,
+) -> Result<usize, Failure> {
+    loop {
+        // SAFETY: by this function's contract.
+        let word = unsafe { backend::syscall5(packed as usize & 0x1ff, a, b, c, d, e) };
+        if word as i32 != -Errno::EINTR.into_raw() {
+            return answer(word, Text((packed >> 9) as u16 & 0x7ff));
+        }
+    }
+}
+
+/// Makes a call that must not fail.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
+    // SAFETY: by this function's contract.
+    Process(Text((packed >> 20) as u16)).check(unsafe { persist3(a, b, c, packed) })
+}
+
+/// The same with more arguments.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist5(a: usize, b: usize, c: usize, d: usize, e: usize, packed: u32) -> usize {
+    // SAFETY: by this function's contract.
+    Process(Text((packed >> 20) as u16)).check(unsafe { persist5(a, b, c, d, e, packed) })
 }
 
 /// A call that failed, and why, in one word, so that a result with it travels in registers.
@@ -118,17 +234,6 @@ impl Failure {
     #[must_use]
     pub fn errno(self) -> Errno {
         Errno::new(self.0 as i32)
-    }
-}
-
-/// Makes a call again for as long as signals interrupt it (EINTR, `signal(7)`).
-#[inline(always)]
-pub fn again<T: Meaning>(mut call: impl FnMut() -> Answer<T>) -> Answer<T> {
-    loop {
-        let answer = call();
-        if Errno::from_ret(answer.word) != Err(Errno::EINTR) {
-            return answer;
-        }
     }
 }
 
@@ -287,14 +392,14 @@ pub unsafe fn arguments(stack: *const usize) -> &'static [ZStr<'static>] {
 
 /// `int clock_gettime(clockid_t clock, struct timespec *now)`
 #[inline(always)]
-pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Answer {
+pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
     // SAFETY: writes `now`.
     unsafe { call!(clock_gettime, clock, &raw mut *now) }
 }
 
 /// `int close(int fd)`
 #[inline(always)]
-pub fn close(fd: Fd) -> Answer {
+pub fn close(fd: Fd) -> Call<'static, (), 1> {
     // SAFETY: touches no memory.
     unsafe { call!(close, fd.0) }
 }
@@ -302,29 +407,30 @@ pub fn close(fd: Fd) -> Answer {
 /// `void exit_group(int status)`
 pub fn exit_group(status: u32) -> ! {
     loop {
-        // SAFETY: ends the process, and so touches no memory. It cannot fail; the loop is for a
-        // supervisor or a debugger that makes it.
-        let _: Answer = unsafe { call!(exit_group, status) };
+        // SAFETY: ends the process, and so touches no memory.
+        let exit: Call<(), 1> = unsafe { call!(exit_group, status) };
+        // It cannot fail; the loop is for a supervisor or a debugger that makes it.
+        let _ = exit.once();
     }
 }
 
 /// `pid_t fork(void)`
 #[inline(always)]
-pub fn fork() -> Answer<Fork> {
+pub fn fork() -> Call<'static, Fork, { arch::FORK }> {
     // The child goes on in a copy of the memory, as the only thread there is.
     arch::fork()
 }
 
 /// `pid_t getpid(void)`
 #[inline(always)]
-pub fn getpid() -> Answer<Pid> {
+pub fn getpid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(getpid) }
 }
 
 /// `pid_t getppid(void)`
 #[inline(always)]
-pub fn getppid() -> Answer<Pid> {
+pub fn getppid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(getppid) }
 }
@@ -347,35 +453,35 @@ impl Fits {
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with the one or the other
 /// of its numbers
 #[inline(always)]
-pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Answer {
+pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Call<'_, (), 3> {
     // SAFETY: reads `id`; no other kind of descriptor has a request of these numbers.
     unsafe { call!(ioctl, listener.0, number, &raw const *id) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`
 #[inline(always)]
-pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Answer {
+pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `request`, which is long enough; any bits are a value of it.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
 #[inline(always)]
-pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Answer {
+pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Call<'_, (), 3> {
     // SAFETY: reads `response`, which is long enough.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
 }
 
 /// `int ioctl(int fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: by value
 #[inline(always)]
-pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Answer {
+pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Call<'static, (), 3> {
     // SAFETY: touches no memory; no other kind of descriptor has a request of this number.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
 }
 
 /// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
 #[inline(always)]
-pub fn kill(pid: Pid, signal: u32) -> Answer {
+pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
     // SAFETY: touches no memory of this process.
     unsafe { call!(kill, pid.0, signal) }
 }
@@ -383,13 +489,13 @@ pub fn kill(pid: Pid, signal: u32) -> Answer {
 /// `int mkdir(const char *path, mode_t mode)`: the call that the filter notifies; the value is 0,
 /// or what the tracer made up
 #[inline(always)]
-pub fn mkdir(path: ZStr, mode: u32) -> Answer<usize> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
 /// `int mkdirat(int directory, const char *path, mode_t mode)`
 #[inline(always)]
-pub fn mkdirat(directory: Fd, path: ZStr, mode: u32) -> Answer {
+pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdirat, directory.0, path.address(), mode) }
 }
@@ -402,17 +508,17 @@ pub fn mkdirat(directory: Fd, path: ZStr, mode: u32) -> Answer {
 #[inline(always)]
 pub fn mmap(length: usize) -> Result<&'static mut [u8], Failure> {
     // SAFETY: the kernel chooses an address where nothing is yet.
-    let answer: Answer<usize> = unsafe {
+    let mmap: Call<usize, 6> = unsafe {
         call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
     };
-    let address = answer.checked()?;
+    let address = mmap.once()?;
     // SAFETY: `length` bytes begin there, zeroed, and nobody else knows of them.
     Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
 }
 
 /// `int munmap(void *address, size_t length)`
 #[inline(always)]
-pub fn munmap(mapping: &'static mut [u8]) -> Answer {
+pub fn munmap(mapping: &'static mut [u8]) -> Call<'static, (), 2> {
     // SAFETY: the only reference to the mapping is given up here.
     unsafe { call!(munmap, mapping.as_mut_ptr(), mapping.len()) }
 }
@@ -420,7 +526,7 @@ pub fn munmap(mapping: &'static mut [u8]) -> Answer {
 /// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: when interrupted,
 /// `time` is what remains
 #[inline(always)]
-pub fn nanosleep(time: &mut Timespec) -> Answer {
+pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
     let time = &raw mut *time;
     // SAFETY: reads `time`, then writes it.
     unsafe { call!(nanosleep, time, time) }
@@ -428,7 +534,7 @@ pub fn nanosleep(time: &mut Timespec) -> Answer {
 
 /// `int openat(int directory, const char *path, int flags)`
 #[inline(always)]
-pub fn openat(directory: i32, path: ZStr, flags: u32) -> Answer<Fd> {
+pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(openat, directory, path.address(), flags) }
 }
@@ -436,41 +542,51 @@ pub fn openat(directory: i32, path: ZStr, flags: u32) -> Answer<Fd> {
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
-pub fn ppoll(poll: &mut pollfd) -> Answer {
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 5> {
     // SAFETY: writes `poll`, which is one.
     unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>(), 0) }
 }
 
 /// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
 #[inline(always)]
-pub fn prctl(operation: u32, argument: u32) -> Answer {
+pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 5> {
     // SAFETY: the operations in `abi` take a number and touch no memory.
     unsafe { call!(prctl, operation, argument, 0, 0, 0) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
 #[inline(always)]
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Answer<usize> {
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
     // SAFETY: writes within `buffer`.
     unsafe { call!(pread64, fd.0, buffer.as_mut_ptr(), buffer.len(), offset) }
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
+///
+/// # Errors
+/// As `process_vm_readv(2)` has them.
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usize> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize, Failure> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
-    unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) }
+    let call: Call<usize, 6> =
+        unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
+    call.once()
 }
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t 1)`: does not read the
 /// link, only tells whether it is one
+///
+/// # Errors
+/// As `readlink(2)` has them; EINVAL if it is none.
 #[inline(always)]
-pub fn readlinkat(directory: Fd, path: ZStr) -> Answer {
+pub fn readlinkat(directory: Fd, path: ZStr) -> Result<usize, Failure> {
     let mut byte = 0_u8;
     // SAFETY: reads `path` up to its NUL and writes one byte.
-    unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) }
+    let call: Call<usize, 4> =
+        unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) };
+    call.make()
 }
 
 /// A control message with one descriptor (`cmsg(3)`).
@@ -484,91 +600,104 @@ pub struct Rights {
     pub padding: u32,
 }
 
-/// What `sendmsg` and `recvmsg` take: one byte, since a stream carries no message without data, and
-/// the control message with it.
-fn message(data: &mut iovec, rights: &mut Rights) -> msghdr {
-    msghdr {
+/// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
+/// is one byte, since a stream carries no message without data, with `rights`: the value is in
+/// bytes, 0 at the end of the stream
+///
+/// # Errors
+/// As `recvmsg(2)` and `sendmsg(2)` have them.
+#[inline(never)]
+pub fn message(
+    direction: Direction,
+    socket: Fd,
+    rights: &mut Rights,
+    flags: u32,
+) -> Result<usize, Failure> {
+    let mut byte = 0_u8;
+    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut message = msghdr {
         msg_name: null_mut(),
         msg_namelen: 0,
         // `net::iovec` is opaque; this is the same structure.
-        msg_iov: (&raw mut *data).cast(),
+        msg_iov: (&raw mut data).cast(),
         msg_iovlen: 1,
         msg_control: (&raw mut *rights).cast(),
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
-    }
+    };
+    let message = &raw mut message;
+    // SAFETY: reads or writes the message, the byte, and within `rights`, of which any bits are a
+    // value.
+    let call: Call<usize, 3> = unsafe {
+        match direction {
+            Direction::Receive => call!(recvmsg, socket.0, message, flags),
+            Direction::Send => call!(sendmsg, socket.0, message, flags),
+        }
+    };
+    call.make()
 }
 
-/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)` with room for a [`Rights`]: the value is
-/// in bytes, 0 at the end of the stream
-#[inline(always)]
-pub fn recvmsg(socket: Fd, rights: &mut Rights) -> Answer<usize> {
-    let mut byte = 0_u8;
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let mut message = message(&mut data, rights);
-    // SAFETY: writes `message`, the byte, and within `rights`, of which any bits are a value.
-    unsafe { call!(recvmsg, socket.0, &raw mut message, 0) }
+/// Which way a [`message`] goes.
+#[derive(Clone, Copy)]
+pub enum Direction {
+    /// It comes.
+    Receive,
+    /// It goes.
+    Send,
 }
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`: `handler` is called
 /// from then on, and calls it interrupts return EINTR; without one, the default happens
 #[inline(never)] // four of its kind
-pub fn rt_sigaction(signal: u32, handler: SignalHandler) -> Answer {
+pub fn rt_sigaction(process: Process, signal: u32, handler: SignalHandler) {
     let action = arch::disposition(handler);
     // SAFETY: reads `action`; the handlers of this program are ordinary functions that touch nothing
     // but their own frames.
-    unsafe {
+    let call: Call<(), 4> = unsafe {
         call!(rt_sigaction, signal, &raw const action, null::<u8>(), size_of::<kernel_sigset_t>())
-    }
+    };
+    call.or_fail(process);
 }
 
 /// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks just the signals
 /// whose bits are set, that of signal 1 being the lowest
 #[inline(always)]
-pub fn rt_sigprocmask(mask: u64) -> Answer {
-    let mask = kernel_sigset_t { sig: [mask] };
-    // SAFETY: reads `mask`.
-    unsafe {
-        call!(rt_sigprocmask, SIG_SETMASK, &raw const mask, null::<u8>(), size_of::<kernel_sigset_t>())
-    }
+pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
+    // SAFETY: reads `mask`, which is as long as it says.
+    unsafe { call!(rt_sigprocmask, SIG_SETMASK, &raw const *mask, null::<u8>(), size_of::<u64>()) }
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
 #[inline(always)]
-pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Answer {
+pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
     // SAFETY: writes `sizes`.
     unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &raw mut *sizes) }
 }
 
 /// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: the value is
 /// the listener's descriptor where the flags ask for one
-#[inline(always)]
-pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Answer<Fd> {
+///
+/// # Errors
+/// As `seccomp(2)` has them.
+#[inline(never)] // two of its kind
+pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Failure> {
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: reads `program` and the filter behind it.
-    unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
-}
-
-/// `ssize_t sendmsg(int socket, const struct msghdr *message, int flags)` with a [`Rights`]
-#[inline(always)]
-pub fn sendmsg(socket: Fd, rights: &mut Rights, flags: u32) -> Answer {
-    let mut byte = 0_u8;
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let message = message(&mut data, rights);
-    // SAFETY: reads `message`, the byte and `rights`.
-    unsafe { call!(sendmsg, socket.0, &raw const message, flags) }
+    let call: Call<Fd, 3> =
+        unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    call.make()
 }
 
 /// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
 #[inline(always)]
-pub fn setitimer(timer: &itimerval) -> Answer {
+pub fn setitimer(timer: &itimerval) -> Call<'_, (), 3> {
     // SAFETY: reads `timer`.
     unsafe { call!(setitimer, ITIMER_REAL, &raw const *timer, null::<u8>()) }
 }
 
 /// `int socketpair(int domain, SOCK_STREAM | SOCK_CLOEXEC, 0, int pair[2])`
 #[inline(always)]
-pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Answer {
+pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     // SAFETY: writes `pair`; an `Fd` is an `int`.
     unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
 }
@@ -576,14 +705,14 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Answer {
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Answer<usize> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, usize, 4> {
     // SAFETY: writes `status`.
     unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes
 #[inline(always)]
-pub fn write(fd: Fd, bytes: &[u8]) -> Answer<usize> {
+pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
     // SAFETY: reads `bytes`.
     unsafe { call!(write, fd.0, bytes.as_ptr(), bytes.len()) }
 }

@@ -10,7 +10,7 @@ use crate::handover;
 use crate::options::{Options, Scan};
 use crate::policy;
 use crate::print::print;
-use crate::sys::{self, Errno, Fd, Pid, ZStr};
+use crate::sys::{self, Errno, Failure, Fd, Pid, ZStr};
 use crate::text;
 
 const ME: Process = Process::TARGET;
@@ -24,10 +24,10 @@ pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! 
         let me = sys::getpid().or_fail(ME);
         ME.say(text::TARGET_PID, None, [me.0.into()]);
     }
-    sys::rt_sigaction(SIGINT, Some(interrupted)).or_fail(ME);
+    sys::rt_sigaction(ME, SIGINT, Some(interrupted));
 
     let listener = install(options, parent);
-    handover::send(socket, listener).or_fail(ME);
+    ME.check(handover::send(socket, listener));
     // A listener left open here would let a call wait for an answer that nobody is left to give.
     sys::close(listener).or_fail(ME);
     sys::close(socket).or_fail(ME);
@@ -49,8 +49,8 @@ fn install(options: &Options, parent: Pid) -> Fd {
     // The tracer is to read this memory. A program file that its user cannot read would forbid it,
     // and so would Yama, unless the tracer or an ancestor of it is named. Where either call
     // fails the tracer will tell, if it matters.
-    let _ = sys::prctl(PR_SET_DUMPABLE, 1);
-    let _ = sys::prctl(PR_SET_PTRACER, parent.0);
+    sys::prctl(PR_SET_DUMPABLE, 1).regardless();
+    sys::prctl(PR_SET_PTRACER, parent.0).regardless();
 
     sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
 
@@ -59,7 +59,7 @@ fn install(options: &Options, parent: Pid) -> Fd {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     let mut filter = const { program(Action::NOTIFY) };
-    let listener = match sys::seccomp_set_mode_filter(flags, &filter).checked() {
+    let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
         Ok(listener) => listener,
         Err(failure) if options.killable && failure.errno() == Errno::EINVAL => {
             ME.give_up(failure, text::HINT_KILLABLE)
@@ -68,7 +68,7 @@ fn install(options: &Options, parent: Pid) -> Fd {
     };
     if let Some(action) = options.second {
         filter[ACTION].k = action.0;
-        if let Err(failure) = sys::seccomp_set_mode_filter(0, &filter).checked() {
+        if let Err(failure) = sys::seccomp_set_mode_filter(0, &filter) {
             ME.fail_seccomp(failure)
         }
     }
@@ -81,7 +81,7 @@ fn demonstrate(mut command_line: Scan) -> u32 {
     let mut next = command_line.next_directory();
     ME.say(text::TARGET_ANNOUNCES, next, []);
     while let Some(directory) = next {
-        let made = sys::mkdir(directory, MODE).result();
+        let made = sys::mkdir(directory, MODE).once().map_err(Failure::errno);
 
         // Nothing happens between the result and what comes next: they are told in one write.
         next = command_line.next_directory();
@@ -110,7 +110,7 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
     let begin = now();
     while let Some(directory) = command_line.next_directory() {
         for _ in 0..options.count {
-            let made = sys::mkdir(directory, MODE).result();
+            let made = sys::mkdir(directory, MODE).once().map_err(Failure::errno);
             calls += 1;
             wrong += u64::from(!is_right(options, directory, made));
         }

@@ -35,7 +35,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     };
 
     let mut sizes = seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-    if let Err(failure) = sys::seccomp_get_notif_sizes(&mut sizes).checked() {
+    if let Err(failure) = sys::seccomp_get_notif_sizes(&mut sizes).make() {
         ME.fail_seccomp(failure)
     }
     let Some(fits) = Fits::new(&sizes) else {
@@ -83,10 +83,10 @@ impl Tracer<'_> {
         if next == Next::Farewell {
             // The target may end before the farewell is said, and the parent come to kill the
             // tracer: let it be said all the same.
-            sys::rt_sigprocmask(1 << (SIGTERM - 1)).or_fail(ME);
+            sys::rt_sigprocmask(&(1 << (SIGTERM - 1))).or_fail(ME);
         }
 
-        if let Err(failure) = self.listener.send(&self.response).checked() {
+        if let Err(failure) = self.listener.send(&self.response) {
             match failure.errno() {
                 Errno::ENOENT => self.tell(text::TRACER_ENOENT, None, []),
                 // Before Linux 5.5, which brought the flag.
@@ -228,7 +228,7 @@ impl Tracer<'_> {
         for left in (0..delay).rev() {
             let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
             // Interrupted, it goes on with what remains.
-            sys::again(|| sys::nanosleep(&mut second)).or_fail(ME);
+            sys::nanosleep(&mut second).or_fail(ME);
             if left > 0 {
                 self.tell(text::TRACER_COUNTS, None, [left]);
             }
