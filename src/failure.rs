@@ -1,7 +1,7 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
 use crate::print::print;
-use crate::sys::{self, Errno, Failure, ZStr};
+use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
 
 /// The exit statuses.
@@ -33,40 +33,54 @@ impl Process {
     /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
     /// for told.
     #[inline(always)]
-    pub fn say<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
-        self.say_with(text, string, a, b, c);
+    pub fn say<const N: usize>(self, text: Text, numbers: [u64; N]) {
+        match numbers.as_slice() {
+            [] => self.say_nothing(text),
+            _ => self.say_about(text, None, numbers),
+        }
     }
 
-    /// The same with all that it takes in registers.
+    /// The same with a string.
+    #[inline(always)]
+    pub fn say_about<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
+        let [a, b, c] = pad(numbers);
+        self.say_all(text, string, a, b, c);
+    }
+
+    /// A line that is just a text.
     #[inline(never)]
-    fn say_with(self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        if let Err(failure) = print(text, string, &[a, b, c]) {
-            self.fail(failure)
+    fn say_nothing(self, text: Text) {
+        self.say_all(text, None, 0, 0, 0);
+    }
+
+    /// All that a line can have, in registers.
+    #[inline(never)]
+    fn say_all(self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
+        if let Err((call, errno)) = print(text, string, &[a, b, c]) {
+            self.fail(call, errno)
         }
     }
 
     /// Tells of a failure that the process survives.
-    pub fn complain(self, failure: Failure) {
+    pub fn complain(self, call: Text, errno: Errno) {
         // Where this cannot be told, nothing can; the exit status will.
-        let numbers =
-            [self.0.0.into(), failure.call().0.into(), failure.errno().into_raw() as u64];
+        let numbers = [self.0.0.into(), call.0.into(), errno.into_raw() as u64];
         let _ = print(text::FAILED, None, &numbers);
     }
 
     /// Tells of a failure and ends.
     #[cold]
     #[inline(never)]
-    pub fn fail(self, failure: Failure) -> ! {
-        self.complain(failure);
+    pub fn fail(self, call: Text, errno: Errno) -> ! {
+        self.complain(call, errno);
         sys::exit_group(if self == Self::PARENT { status::FAILURE } else { status::CHILD_FAILED })
     }
 
     /// Tells of a failure that lies in this system, with a hint at the reason, and ends.
     #[cold]
     #[inline(never)]
-    pub fn give_up(self, failure: Failure, hint: Text) -> ! {
-        self.complain(failure);
+    pub fn give_up(self, call: Text, errno: Errno, hint: Text) -> ! {
+        self.complain(call, errno);
         let _ = print(hint, None, &[]);
         sys::exit_group(status::UNSUPPORTED)
     }
@@ -75,23 +89,14 @@ impl Process {
     /// cannot do it.
     #[cold]
     #[inline(never)]
-    pub fn fail_seccomp(self, failure: Failure) -> ! {
-        match failure.errno() {
-            Errno::EBUSY => self.give_up(failure, text::HINT_LISTENER),
+    pub fn fail_seccomp(self, errno: Errno) -> ! {
+        match errno {
+            Errno::EBUSY => self.give_up(text::name::seccomp, errno, text::HINT_LISTENER),
             // Before Linux 5.0, without seccomp, or under a sandbox that refuses it.
             Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EACCES => {
-                self.give_up(failure, text::HINT_SECCOMP)
+                self.give_up(text::name::seccomp, errno, text::HINT_SECCOMP)
             }
-            _ => self.fail(failure),
-        }
-    }
-
-    /// The value; or tells of the failure and ends.
-    #[inline(always)]
-    pub fn check<T>(self, result: Result<T, Failure>) -> T {
-        match result {
-            Ok(value) => value,
-            Err(failure) => self.fail(failure),
+            _ => self.fail(text::name::seccomp, errno),
         }
     }
 }

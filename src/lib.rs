@@ -48,7 +48,7 @@ pub mod text;
 pub mod tracer;
 
 use failure::{Process, status};
-use options::{Options, Scan, Stop};
+use options::{Options, Scan};
 use sys::ZStr;
 
 /// The program: does what the command line asks for and returns the exit status.
@@ -57,15 +57,13 @@ pub fn main(arguments: &[ZStr]) -> u32 {
     let mut options = Options::default();
     match options::read(arguments, &mut options) {
         Ok(()) => parent::run(&options, Scan::new(arguments)),
-        Err(Stop { text: what @ (text::USAGE | text::VERSION), .. }) => {
-            Process::PARENT.say(what, None, []);
+        Err((what @ (text::USAGE | text::VERSION), _)) => {
+            Process::PARENT.say(what, []);
             status::SUCCESS
         }
-        Err(Stop { text: what, letter, argument }) => {
-            let (what, usage) = (what.0.into(), text::USAGE.0.into());
-            // What is wrong may be no option, and then has no place for a letter.
-            let numbers = if letter == 0 { [what, usage, 0] } else { [what, letter.into(), usage] };
-            Process::PARENT.say(text::USAGE_ERROR, argument, numbers);
+        Err((what, argument)) => {
+            let numbers = [what.0.into(), text::USAGE.0.into()];
+            Process::PARENT.say_about(text::USAGE_ERROR, argument, numbers);
             status::FAILURE
         }
     }

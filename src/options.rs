@@ -24,29 +24,18 @@ pub struct Options {
     pub count: u32,
 }
 
-/// Why there is nothing to run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stop<'a> {
-    /// The usage, the version, or what is wrong.
-    pub text: Text,
-    /// The letter of the option that is wrong, or 0.
-    pub letter: u8,
-    /// The argument or value that is wrong.
-    pub argument: Option<ZStr<'a>>,
-}
+/// Why there is nothing to run: the usage, the version, or what is wrong; with the argument or value
+/// that is wrong.
+pub type Stop<'a> = (Text, Option<ZStr<'a>>);
 
-/// One item of the command line.
-#[derive(Clone, Copy, Debug)]
-pub enum Item<'a> {
-    /// An option's letter, and the argument it stands in or its value.
-    Option(u8, ZStr<'a>),
-    /// An option that lacks its value: its letter, and the argument it stands in.
-    Valueless(u8, ZStr<'a>),
-    /// A directory.
-    Operand(ZStr<'a>),
-}
+/// In the place of an option's letter: a directory, as `getopt(3)` returns it.
+pub const OPERAND: u8 = 1;
+/// In the place of an option's letter: an option without its value, as `getopt(3)` returns it.
+pub const NO_VALUE: u8 = b':';
 
-/// The items of a command line, in their order.
+/// The items of a command line, in their order: an option's letter with its value, or with the
+/// argument that it stands in; or [`OPERAND`] with the directory; or [`NO_VALUE`] with the
+/// argument that lacks one.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     arguments: &'a [ZStr<'a>],
@@ -76,7 +65,7 @@ impl<'a> Scan<'a> {
     /// The next directory.
     pub fn next_directory(&mut self) -> Option<ZStr<'a>> {
         loop {
-            if let Item::Operand(directory) = self.next()? {
+            if let (OPERAND, directory) = self.next()? {
                 return Some(directory);
             }
         }
@@ -84,38 +73,40 @@ impl<'a> Scan<'a> {
 }
 
 impl<'a> Iterator for Scan<'a> {
-    type Item = Item<'a>;
+    type Item = (u8, ZStr<'a>);
 
-    fn next(&mut self) -> Option<Item<'a>> {
+    fn next(&mut self) -> Option<(u8, ZStr<'a>)> {
         loop {
             if let Some((letter, rest)) = self.cluster.split_first() {
                 self.cluster = rest;
                 if !matches!(letter, b'd' | b'f' | b'b') {
-                    return Some(Item::Option(letter, self.argument));
+                    return Some((letter, self.argument));
                 }
                 self.cluster = ZStr::from(c"");
-                let value = if rest.is_empty() { self.next_argument() } else { Some(rest) };
-                return Some(match value {
-                    Some(value) => Item::Option(letter, value),
-                    None => Item::Valueless(letter, self.argument),
+                if !rest.is_empty() {
+                    return Some((letter, rest));
+                }
+                return Some(match self.next_argument() {
+                    Some(value) => (letter, value),
+                    None => (NO_VALUE, self.argument),
                 });
             }
 
             let argument = self.next_argument()?;
             self.argument = argument;
-            match argument.split_first() {
-                Some((b'-', rest)) if !self.ended && !rest.is_empty() => {
-                    if argument == ZStr::from(c"--") {
+            match argument.strip_prefix(ZStr::from(c"-")) {
+                Some(rest) if !self.ended && !rest.is_empty() => {
+                    self.cluster = rest;
+                    if rest == ZStr::from(c"-") {
                         self.ended = true;
-                    } else if argument == ZStr::from(c"--help") {
+                        self.cluster = ZStr::from(c"");
+                    } else if rest == ZStr::from(c"-help") {
                         self.cluster = ZStr::from(c"h");
-                    } else if argument == ZStr::from(c"--version") {
+                    } else if rest == ZStr::from(c"-version") {
                         self.cluster = ZStr::from(c"V");
-                    } else {
-                        self.cluster = rest;
                     }
                 }
-                _ => return Some(Item::Operand(argument)),
+                _ => return Some((OPERAND, argument)),
             }
         }
     }
@@ -128,33 +119,30 @@ impl<'a> Iterator for Scan<'a> {
 #[inline(never)] // so that the options stay in one place in memory
 pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), Stop<'a>> {
     let mut directories = false;
-    for item in Scan::new(arguments) {
-        let (letter, value) = match item {
-            Item::Operand(_) => {
+    for (letter, value) in Scan::new(arguments) {
+        let stop = match letter {
+            OPERAND => {
                 directories = true;
                 continue;
             }
-            Item::Valueless(letter, argument) => {
-                return Err(Stop { text: text::MISSING_VALUE, letter, argument: Some(argument) });
-            }
-            Item::Option(letter, value) => (letter, value),
-        };
-        let text = match letter {
             b'K' => {
                 options.keep = true;
                 continue;
             }
-            b'V' => text::VERSION,
+            b'c' => {
+                options.let_through = true;
+                continue;
+            }
+            b'w' => {
+                options.killable = true;
+                continue;
+            }
             b'b' => {
                 options.count = number(value).unwrap_or(0);
                 if options.count > 0 {
                     continue;
                 }
                 text::BAD_COUNT
-            }
-            b'c' => {
-                options.let_through = true;
-                continue;
             }
             b'd' => {
                 if let Some(delay) = number(value) {
@@ -167,26 +155,21 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
                 if value == ZStr::from(c"e") {
                     options.second = Some(Action::ERRNO);
                     continue;
-                } else if value == ZStr::from(c"t") {
+                }
+                if value == ZStr::from(c"t") {
                     options.second = Some(Action::TRACE);
                     continue;
                 }
                 text::BAD_SECOND
             }
             b'h' => text::USAGE,
-            b'w' => {
-                options.killable = true;
-                continue;
-            }
+            b'V' => text::VERSION,
+            NO_VALUE => text::MISSING_VALUE,
             _ => text::UNKNOWN_OPTION,
         };
-        return Err(Stop { text, letter, argument: Some(value) });
+        return Err((stop, Some(value)));
     }
-    if directories {
-        Ok(())
-    } else {
-        Err(Stop { text: text::NO_DIRECTORY, letter: 0, argument: None })
-    }
+    if directories { Ok(()) } else { Err((text::NO_DIRECTORY, None)) }
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.

@@ -12,7 +12,7 @@
 use core::ffi::CStr;
 
 use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
-use crate::sys::{self, Errno, Failure, Fd, ZStr};
+use crate::sys::{self, Errno, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
 pub const BENEATH: &CStr = c"/tmp/";
@@ -28,14 +28,14 @@ pub fn creates(path: ZStr) -> bool {
 /// The only place where directories are made.
 pub struct Place {
     /// A descriptor of /tmp, from when it was first needed and there.
-    tmp: Option<Fd>,
+    tmp: Fd,
 }
 
 impl Place {
     /// Opens nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tmp: None }
+        Self { tmp: Fd::NONE }
     }
 
     /// Makes the directory whose path, behind `/tmp/`, is `path`: it ends with a NUL. The
@@ -55,26 +55,31 @@ impl Place {
             return Err(Errno::EPERM);
         }
 
-        let tmp = match self.tmp {
-            Some(tmp) => tmp,
-            None => open(Fd(AT_FDCWD), ZStr::from(c"/tmp"))?,
-        };
-        self.tmp = Some(tmp);
+        if self.tmp == Fd::NONE {
+            self.tmp = open(Fd(AT_FDCWD), ZStr::from(c"/tmp"))?;
+        }
 
-        let mut directory = tmp;
+        let mut directory = self.tmp;
         let mut components = Components(path);
         // `/tmp/` alone names what is there already, as `.` does.
         let mut name = components.next().unwrap_or(ZStr::from(c"."));
         for next in components {
             let opened = open(directory, name);
-            leave(directory, tmp);
+            self.leave(directory);
             directory = opened?;
             name = next;
         }
-        let made = sys::mkdirat(directory, name, mode).make();
-        let made = made.map_err(|failure| refused(directory, name, failure));
-        leave(directory, tmp);
+        let made = sys::mkdirat(directory, name, mode).result();
+        let made = made.map_err(|errno| refused(directory, name, errno));
+        self.leave(directory);
         made
+    }
+
+    /// Closes a directory on the way, but not the first one.
+    fn leave(&self, directory: Fd) {
+        if directory != self.tmp {
+            sys::close(directory).regardless();
+        }
     }
 }
 
@@ -104,19 +109,12 @@ impl Default for Place {
 /// Opens the directory `name` in `directory`.
 fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
     sys::openat(directory.0, name, O_PLACE | O_DIRECTORY)
-        .make()
-        .map_err(|failure| refused(directory, name, failure))
+        .result()
+        .map_err(|errno| refused(directory, name, errno))
 }
 
 /// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the
 /// way besides.
-fn refused(directory: Fd, name: ZStr, failure: Failure) -> Errno {
-    if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { failure.errno() }
-}
-
-/// Closes a directory on the way, but not the first one.
-fn leave(directory: Fd, tmp: Fd) {
-    if directory != tmp {
-        sys::close(directory).regardless();
-    }
+fn refused(directory: Fd, name: ZStr, errno: Errno) -> Errno {
+    if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { errno }
 }

@@ -23,7 +23,7 @@ pub(crate) use syscalls::raw as backend;
 pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, PR_SET_NO_NEW_PRIVS, Request, Response,
     SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
@@ -61,180 +61,145 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call may be made for as long as the result lives: the memory it touches is valid.
     #[inline(always)]
     pub(crate) unsafe fn new(number: Sysno, name: Text, arguments: [usize; N]) -> Self {
-        const { assert!(N <= 6) };
         Self { number, name, arguments, meaning: PhantomData }
     }
 
-    /// The argument at `place`, or 0.
+    /// The value; any error ends `process`, which tells of it.
     #[inline(always)]
-    fn argument(&self, place: usize) -> usize {
-        self.arguments.get(place).copied().unwrap_or(0)
+    pub fn or_fail(self, process: Process) -> T {
+        T::of(self.persist(process, Errors::NONE) as usize)
     }
 
-    /// The call, packed for [`persist3`] and its like.
+    /// The value, or one of the `expected` errors; any other ends `process`, which tells of it.
+    ///
+    /// # Errors
+    /// Those expected. EINTR is not told unless it is expected: the call is made again.
     #[inline(always)]
-    fn packed(&self, process: Text) -> u32 {
-        (process.0 as u32) << 20 | (self.name.0 as u32) << 9 | self.number as u32
+    pub fn expecting(self, expected: Errors, process: Process) -> Result<T, Errno> {
+        answer(self.persist(process, expected))
     }
 
-    /// Makes the call once.
+    /// The value, or the error, whatever it is, but EINTR.
     ///
     /// # Errors
     /// Whatever the call's manual page lists.
     #[inline(always)]
-    pub fn once(self) -> Result<T, Failure> {
+    pub fn result(self) -> Result<T, Errno> {
+        answer(self.persist(Process::PARENT, Errors::ANY))
+    }
+
+    /// Makes the call where its failure makes no difference.
+    #[inline(always)]
+    pub fn regardless(self) {
+        self.persist(Process::PARENT, Errors::ANY);
+    }
+
+    /// The value, or the error, EINTR as well: the call is made just once, and on the spot.
+    ///
+    /// # Errors
+    /// Whatever the call's manual page lists.
+    #[inline(always)]
+    pub fn once(self) -> Result<T, Errno> {
         let number = self.number as usize;
-        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
-        let [d, e, f] = [self.argument(3), self.argument(4), self.argument(5)];
+        let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
         // SAFETY: by the contract of `new`.
         let word = unsafe {
             match N {
                 0 => backend::syscall0(number),
-                1 => backend::syscall1(number, a),
-                2 => backend::syscall2(number, a, b),
-                3 => backend::syscall3(number, a, b, c),
-                4 => backend::syscall4(number, a, b, c, d),
-                5 => backend::syscall5(number, a, b, c, d, e),
-                _ => backend::syscall6(number, a, b, c, d, e, f),
+                1 => backend::syscall1(number, at(0)),
+                2 => backend::syscall2(number, at(0), at(1)),
+                3 => backend::syscall3(number, at(0), at(1), at(2)),
+                4 => backend::syscall4(number, at(0), at(1), at(2), at(3)),
+                5 => backend::syscall5(number, at(0), at(1), at(2), at(3), at(4)),
+                _ => backend::syscall6(number, at(0), at(1), at(2), at(3), at(4), at(5)),
             }
         };
-        answer(word, self.name).map(T::of)
+        answer(word as isize)
     }
 
-    /// Makes the call, again for as long as signals interrupt it (EINTR, `signal(7)`).
-    ///
-    /// # Errors
-    /// Whatever the call's manual page lists besides.
+    /// Has the call made by [`persist3`] or [`persist4`].
     #[inline(always)]
-    pub fn make(self) -> Result<T, Failure> {
-        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
-        let [d, e] = [self.argument(3), self.argument(4)];
-        let packed = self.packed(Text(0));
+    fn persist(self, process: Process, expected: Errors) -> isize {
+        const { assert!(N <= 4, "for more, there is `once`") };
+        let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
+        let packed = (process.0.0 as u32) << 20 | (self.name.0 as u32) << 9 | self.number as u32;
         // SAFETY: by the contract of `new`.
-        match N {
-            0..=3 => unsafe { persist3(a, b, c, packed) }.map(T::of),
-            4 | 5 => unsafe { persist5(a, b, c, d, e, packed) }.map(T::of),
-            // Neither of the two calls with six arguments is interrupted by a signal that has a
-            // handler.
-            _ => self.once(),
+        unsafe {
+            if N <= 3 {
+                persist3(at(0), at(1), at(2), packed, expected)
+            } else {
+                persist4(at(0), at(1), at(2), at(3), packed, expected)
+            }
         }
-    }
-
-    /// As [`Call::make`]; of a failure `process` tells, and ends.
-    #[inline(always)]
-    pub fn or_fail(self, process: Process) -> T {
-        let [a, b, c] = [self.argument(0), self.argument(1), self.argument(2)];
-        let [d, e] = [self.argument(3), self.argument(4)];
-        const { assert!(N <= 5) };
-        let packed = self.packed(process.0);
-        // SAFETY: by the contract of `new`.
-        T::of(match N {
-            0..=3 => unsafe { insist3(a, b, c, packed) },
-            _ => unsafe { insist5(a, b, c, d, e, packed) },
-        })
-    }
-
-    /// As [`Call::make`], where a failure makes no difference.
-    #[inline(always)]
-    pub fn regardless(self) {
-        let _ = self.make();
     }
 }
 
 /// What the kernel's word means: errors are the words from -4095 to -1 (`intro(2)`), and no other
 /// negative word is ever an answer to a call that this program makes.
 #[inline(always)]
-fn answer(word: usize, name: Text) -> Result<usize, Failure> {
-    if (word as isize) < 0 { Err(Failure::new(name, Errno::new(-(word as i32)))) } else { Ok(word) }
+fn answer<T: Meaning>(word: isize) -> Result<T, Errno> {
+    if word < 0 { Err(Errno::new(-word as i32)) } else { Ok(T::of(word as usize)) }
 }
 
-// The calls are many and their registers few: each is made in one of the following four places, with
-// its number, its name and who makes it packed into one word.
+/// A set of errors.
+#[derive(Clone, Copy)]
+pub struct Errors(u64);
 
-const _: () = assert!(crate::text::TABLE.len() < 1 << 11, "no longer packs");
+impl Errors {
+    /// No error.
+    pub const NONE: Self = Self(0);
+    /// Any error but EINTR, after which a call is made again.
+    pub const ANY: Self = Self(!(1 << linux_raw_sys::errno::EINTR));
 
-/// Makes a call until no signal interrupts it.
+    /// The errors of these numbers, which are below 64, as all are that mean anything here.
+    #[must_use]
+    pub const fn of(numbers: &[u32]) -> Self {
+        let mut set = 0;
+        let mut i = 0;
+        while i < numbers.len() {
+            set |= 1 << numbers[i];
+            i += 1;
+        }
+        Self(set)
+    }
+
+    #[inline(always)]
+    fn has(self, errno: u32) -> bool {
+        self.0 >> (errno & 63) & 1 != 0
+    }
+}
+
+const _: () = assert!(crate::text::TABLE.len() < 1 << 11, "does not pack any more");
+
+/// Makes a call: again if a signal interrupted it, and once for the many places where calls are
+/// made. Its number, its name and the process that makes it are packed into one word. Returns the
+/// kernel's word, unless that is an error which was not expected.
 ///
 /// # Safety
 /// The call may be made.
 #[inline(never)]
-unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32) -> Result<usize, Failure> {
+unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract.
-        let word = unsafe { backend::syscall3(packed as usize & 0x1ff, a, b, c) };
+        let word = unsafe { backend::syscall4(packed as usize & 0x1ff, a, b, c, d) } as isize;
+        if word >= 0 || expected.has(-word as u32) {
+            return word;
+        }
         if word as i32 != -Errno::EINTR.into_raw() {
-            return answer(word, Text((packed >> 9) as u16 & 0x7ff));
+            let name = Text((packed >> 9) as u16 & 0x7ff);
+            Process(Text((packed >> 20) as u16)).fail(name, Errno::new(-word as i32))
         }
     }
 }
 
-/// The same with more arguments.
+/// The same with an argument less.
 ///
 /// # Safety
 /// The call may be made.
 #[inline(never)]
-unsafe fn persist5(
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-    e: usize,
-    packed: u32,
-) -> Result<usize, Failure> {
-    loop {
-        // SAFETY: by this function's contract.
-        let word = unsafe { backend::syscall5(packed as usize & 0x1ff, a, b, c, d, e) };
-        if word as i32 != -Errno::EINTR.into_raw() {
-            return answer(word, Text((packed >> 9) as u16 & 0x7ff));
-        }
-    }
-}
-
-/// Makes a call that must not fail.
-///
-/// # Safety
-/// The call may be made.
-#[inline(never)]
-unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
-    // SAFETY: by this function's contract.
-    Process(Text((packed >> 20) as u16)).check(unsafe { persist3(a, b, c, packed) })
-}
-
-/// The same with more arguments.
-///
-/// # Safety
-/// The call may be made.
-#[inline(never)]
-unsafe fn insist5(a: usize, b: usize, c: usize, d: usize, e: usize, packed: u32) -> usize {
-    // SAFETY: by this function's contract.
-    Process(Text((packed >> 20) as u16)).check(unsafe { persist5(a, b, c, d, e, packed) })
-}
-
-/// A call that failed, and why, in one word, so that a result with it travels in registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure(u64);
-
-impl Failure {
-    /// Puts the two together.
-    #[inline(always)]
-    #[must_use]
-    pub fn new(call: Text, errno: Errno) -> Self {
-        Self(u64::from(call.0) << 32 | errno.into_raw() as u64)
-    }
-
-    /// The call's name.
-    #[inline(always)]
-    #[must_use]
-    pub fn call(self) -> Text {
-        Text((self.0 >> 32) as u16)
-    }
-
-    /// Why it failed.
-    #[inline(always)]
-    #[must_use]
-    pub fn errno(self) -> Errno {
-        Errno::new(self.0 as i32)
-    }
+unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
+    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    unsafe { persist4(a, b, c, 0, packed, expected) }
 }
 
 /// What the word of a successful answer means.
@@ -261,6 +226,8 @@ impl Meaning for usize {
 pub struct Fd(pub i32);
 
 impl Fd {
+    /// No descriptor.
+    pub const NONE: Self = Self(-1);
     /// The standard output.
     pub const STDOUT: Self = Self(1);
     /// The standard error output.
@@ -506,7 +473,7 @@ pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
 /// # Errors
 /// As `mmap(2)` has them.
 #[inline(always)]
-pub fn mmap(length: usize) -> Result<&'static mut [u8], Failure> {
+pub fn mmap(length: usize) -> Result<&'static mut [u8], Errno> {
     // SAFETY: the kernel chooses an address where nothing is yet.
     let mmap: Call<usize, 6> = unsafe {
         call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
@@ -542,16 +509,23 @@ pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
-pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 5> {
-    // SAFETY: writes `poll`, which is one.
-    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>(), 0) }
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 4> {
+    // SAFETY: writes `poll`, which is one; without a mask the kernel asks for no size of it.
+    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>()) }
 }
 
-/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
+/// `int prctl(int operation, unsigned long argument)`, for operations that take a number
 #[inline(always)]
-pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 5> {
+pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
     // SAFETY: the operations in `abi` take a number and touch no memory.
-    unsafe { call!(prctl, operation, argument, 0, 0, 0) }
+    unsafe { call!(prctl, operation, argument) }
+}
+
+/// `int prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`: the kernel insists on the zeroes
+#[inline(always)]
+pub fn prctl_set_no_new_privs() -> Call<'static, (), 5> {
+    // SAFETY: touches no memory.
+    unsafe { call!(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
@@ -566,7 +540,7 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
 /// # Errors
 /// As `process_vm_readv(2)` has them.
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize, Failure> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize, Errno> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
@@ -581,12 +555,12 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usi
 /// # Errors
 /// As `readlink(2)` has them; EINVAL if it is none.
 #[inline(always)]
-pub fn readlinkat(directory: Fd, path: ZStr) -> Result<usize, Failure> {
+pub fn readlinkat(directory: Fd, path: ZStr) -> Result<usize, Errno> {
     let mut byte = 0_u8;
     // SAFETY: reads `path` up to its NUL and writes one byte.
     let call: Call<usize, 4> =
         unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) };
-    call.make()
+    call.result()
 }
 
 /// A control message with one descriptor (`cmsg(3)`).
@@ -601,18 +575,10 @@ pub struct Rights {
 }
 
 /// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
-/// is one byte, since a stream carries no message without data, with `rights`: the value is in
-/// bytes, 0 at the end of the stream
-///
-/// # Errors
-/// As `recvmsg(2)` and `sendmsg(2)` have them.
-#[inline(never)]
-pub fn message(
-    direction: Direction,
-    socket: Fd,
-    rights: &mut Rights,
-    flags: u32,
-) -> Result<usize, Failure> {
+/// is one byte, since a stream carries no message without data, with `rights`. Returns the number of
+/// bytes, 0 at the end of the stream; any error ends `process`
+#[inline(never)] // two of its kind
+pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> usize {
     let mut byte = 0_u8;
     let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let mut message = msghdr {
@@ -628,13 +594,13 @@ pub fn message(
     let message = &raw mut message;
     // SAFETY: reads or writes the message, the byte, and within `rights`, of which any bits are a
     // value.
-    let call: Call<usize, 3> = unsafe {
+    let (call, process): (Call<usize, 3>, _) = unsafe {
         match direction {
-            Direction::Receive => call!(recvmsg, socket.0, message, flags),
-            Direction::Send => call!(sendmsg, socket.0, message, flags),
+            Direction::Receive => (call!(recvmsg, socket.0, message, flags), Process::TRACER),
+            Direction::Send => (call!(sendmsg, socket.0, message, flags), Process::TARGET),
         }
     };
-    call.make()
+    call.or_fail(process)
 }
 
 /// Which way a [`message`] goes.
@@ -680,12 +646,12 @@ pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 
 /// # Errors
 /// As `seccomp(2)` has them.
 #[inline(never)] // two of its kind
-pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Failure> {
+pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Errno> {
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: reads `program` and the filter behind it.
     let call: Call<Fd, 3> =
         unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
-    call.make()
+    call.result()
 }
 
 /// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`

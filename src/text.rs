@@ -7,7 +7,6 @@
 //! | `{d}` `{x}` `{o}` | the next number in decimal, hexadecimal, octal |
 //! | `{03}` `{06}` `{7}` `{14}` | the same in decimal, to that width, with zeroes or blanks before it |
 //! | `{s}` | the string, its control bytes escaped |
-//! | `{c}` | the next number as a byte, escaped likewise |
 //! | `{t}` | the next number as a [`Text`] |
 //! | `{e}` | the next number as an errno's text |
 //!
@@ -148,16 +147,16 @@ usage: seccomp-notify-min [options] <dir> <dir>...
 
     /// A usage error: what is wrong, and how to do it right.
     USAGE_ERROR = "seccomp-notify-min: {t}\n{t}";
-    /// What is wrong with an option: its letter, the argument it stands in.
-    UNKNOWN_OPTION = "unknown option '{c}' in \"{s}\"";
+    /// What is wrong with an option.
+    UNKNOWN_OPTION = "unknown option in \"{s}\"";
     /// See [`UNKNOWN_OPTION`].
-    MISSING_VALUE = "option '{c}' in \"{s}\" needs a value";
+    MISSING_VALUE = "no value after \"{s}\"";
     /// What is wrong with a value.
-    BAD_DELAY = "-{c} takes a whole number of seconds, not \"{s}\"";
+    BAD_DELAY = "-d takes a whole number of seconds, not \"{s}\"";
     /// See [`BAD_DELAY`].
-    BAD_SECOND = "-{c} takes e or t, not \"{s}\"";
+    BAD_SECOND = "-f takes e or t, not \"{s}\"";
     /// See [`BAD_DELAY`].
-    BAD_COUNT = "-{c} takes a number of calls, at least 1, not \"{s}\"";
+    BAD_COUNT = "-b takes a number of calls, at least 1, not \"{s}\"";
     /// What is wrong with the operands.
     NO_DIRECTORY = "no directory given";
 
@@ -264,15 +263,13 @@ pub mod directive {
     ];
     /// The string.
     pub const STRING: u8 = 8;
-    /// A byte.
-    pub const BYTE: u8 = 9;
     /// A text.
-    pub const TEXT: u8 = 11;
+    pub const TEXT: u8 = 9;
     /// An errno's text.
-    pub const ERRNO: u8 = 12;
+    pub const ERRNO: u8 = 11;
     /// As they are written, from code 1 on.
-    pub(super) const WRITTEN: [&str; 12] =
-        ["d}", "x}", "o}", "03}", "06}", "7}", "14}", "s}", "c}", "\n", "t}", "e}"];
+    pub(super) const WRITTEN: [&str; 11] =
+        ["d}", "x}", "o}", "03}", "06}", "7}", "14}", "s}", "t}", "\n", "e}"];
 }
 
 /// The bytes that stand for pairs begin here.

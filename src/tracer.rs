@@ -7,12 +7,12 @@ use crate::abi::{
 };
 use crate::arch;
 use crate::failure::{Process, pad, status};
-use crate::handover::{self, Received};
+use crate::handover;
 use crate::listener::Listener;
 use crate::memory::Memory;
 use crate::options::Options;
 use crate::policy::{self, Place};
-use crate::sys::{self, Errno, Failure, Fd, Fits, Pid, ZStr};
+use crate::sys::{self, Errno, Fd, Fits, Pid, ZStr};
 use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
@@ -24,33 +24,31 @@ const SHORT: usize = 256;
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     if options.count == 0 {
         let me = sys::getpid().or_fail(ME);
-        ME.say(text::TRACER_PID, None, [me.0.into()]);
+        ME.say(text::TRACER_PID, [me.0.into()]);
     }
 
-    let listener = match ME.check(handover::receive(socket)) {
-        Received::Descriptor(listener) => listener,
-        Received::Nothing => ME.fail(Failure::new(text::NO_DESCRIPTOR, Errno::EMFILE)),
+    let listener = match handover::receive(socket) {
+        Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
+        Some(listener) => listener,
         // The target failed, and has said why.
-        Received::End => sys::exit_group(status::SUCCESS),
+        None => sys::exit_group(status::SUCCESS),
     };
 
     let mut sizes = seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-    if let Err(failure) = sys::seccomp_get_notif_sizes(&mut sizes).make() {
-        ME.fail_seccomp(failure)
+    if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
+        ME.fail_seccomp(errno)
     }
-    let Some(fits) = Fits::new(&sizes) else {
-        ME.fail(Failure::new(text::SIZES, Errno::EMSGSIZE))
-    };
+    let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
     let mut tracer = Tracer {
-        options,
+        options: *options,
         listener: Listener::new(listener, fits, target),
-        memory: Memory::new(target),
         place: Place::new(),
-        request: Request::ZERO,
+        memory: Memory::new(target),
         response: Response::ZERO,
+        request: Request::ZERO,
     };
-    while ME.check(tracer.listener.receive(&mut tracer.request)) {
+    while tracer.listener.receive(&mut tracer.request) {
         tracer.answer();
     }
     // Nobody is left under the filter.
@@ -58,13 +56,13 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
 }
 
 /// What the tracer needs for a notification, and what it keeps from one to the next.
-struct Tracer<'a> {
-    options: &'a Options,
+struct Tracer {
+    options: Options,
     listener: Listener,
-    memory: Memory,
     place: Place,
-    request: Request,
+    memory: Memory,
     response: Response,
+    request: Request,
 }
 
 /// Whether there will be another notification.
@@ -74,8 +72,9 @@ enum Next {
     Farewell,
 }
 
-impl Tracer<'_> {
+impl Tracer {
     /// Answers the notification that has been received.
+    #[inline(never)]
     fn answer(&mut self) {
         self.response = Response::ZERO;
         self.response.resp.id = self.request.notif.id;
@@ -86,19 +85,17 @@ impl Tracer<'_> {
             sys::rt_sigprocmask(&(1 << (SIGTERM - 1))).or_fail(ME);
         }
 
-        if let Err(failure) = self.listener.send(&self.response) {
-            match failure.errno() {
-                Errno::ENOENT => self.tell(text::TRACER_ENOENT, None, []),
-                // Before Linux 5.5, which brought the flag.
-                Errno::EINVAL if self.response.resp.flags != 0 => {
-                    ME.give_up(failure, text::HINT_CONTINUE)
-                }
-                _ => ME.fail(failure),
+        match self.listener.send(&self.response) {
+            Ok(()) => {}
+            // Before Linux 5.5, which brought the flag.
+            Err(errno @ Errno::EINVAL) => {
+                ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE)
             }
+            Err(_) => self.tell(text::TRACER_ENOENT, []),
         }
 
         if next == Next::Farewell {
-            self.tell(text::TRACER_ENDS, None, []);
+            self.tell(text::TRACER_ENDS, []);
             sys::exit_group(status::FAREWELL)
         }
     }
@@ -122,15 +119,14 @@ impl Tracer<'_> {
     #[cold]
     #[inline(never)]
     fn judge_long_path(&mut self) -> Next {
-        self.judge_path(&mut [0; PATH_MAX]).unwrap_or_else(|| {
-            self.cannot_read(Failure::new(text::PATH, Errno::ENAMETOOLONG), Errno::ENAMETOOLONG)
-        })
+        self.judge_path(&mut [0; PATH_MAX])
+            .unwrap_or_else(|| self.cannot_read(text::PATH, Errno::ENAMETOOLONG))
     }
 
     /// Reads the path into `buffer`, decides and acts; nothing if it is too long for that.
     #[inline(never)]
     fn judge_path(&mut self, buffer: &mut [u8]) -> Option<Next> {
-        let notif = self.request.notif;
+        let notif = &self.request.notif;
         let (address, mode) = (notif.data.args[arch::PATH], notif.data.args[arch::MODE]);
         let read = self.memory.read(Pid(notif.pid), address, buffer);
 
@@ -140,24 +136,23 @@ impl Tracer<'_> {
         }
         let read = match read {
             Ok(read) => read,
-            Err(failure) => return Some(self.judge_nothing(failure)),
+            Err(errno) => return Some(self.judge_nothing(errno)),
         };
 
-        let is_full = read == buffer.len();
         let Some((path, rest)) = buffer.get(..read).and_then(ZStr::split) else {
-            if is_full {
+            if read == buffer.len() {
                 return None;
             }
-            let failure = Failure::new(text::PATH, Errno::EFAULT);
-            return Some(self.cannot_read(failure, Errno::EFAULT));
+            return Some(self.cannot_read(text::PATH, Errno::EFAULT));
         };
         let length = read - rest.len() - 1;
 
         if self.options.delay > 0 {
-            self.tell(text::TRACER_MKDIR, Some(path), [mode]);
+            self.tell_about(text::TRACER_MKDIR, path, [mode]);
         } else {
+            let notif = &self.request.notif;
             let numbers = [notif.pid.into(), notif.id, mode];
-            self.tell(text::TRACER_GOT_MKDIR, Some(path), numbers);
+            self.tell_about(text::TRACER_GOT_MKDIR, path, numbers);
         }
 
         if policy::creates(path) {
@@ -181,24 +176,29 @@ impl Tracer<'_> {
     /// Decides where the target's memory could not be read, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, failure: Failure) -> Next {
-        match failure.errno() {
+    fn judge_nothing(&mut self, errno: Errno) -> Next {
+        match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => self.cannot_read(failure, Errno::EFAULT),
-            Errno::EPERM => ME.give_up(failure, text::HINT_MEMORY),
-            Errno::ENOSYS => ME.give_up(failure, text::HINT_PROC),
-            _ => ME.fail(failure),
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
+                self.cannot_read(text::PATH, Errno::EFAULT)
+            }
+            // Only the way without /proc fails like this.
+            Errno::EPERM => {
+                ME.give_up(text::name::process_vm_readv, errno, text::HINT_MEMORY)
+            }
+            Errno::ENOSYS => {
+                ME.give_up(text::name::process_vm_readv, errno, text::HINT_PROC)
+            }
+            _ => ME.fail(text::name::pread64, errno),
         }
     }
 
     /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&mut self, failure: Failure, errno: Errno) -> Next {
-        if self.options.delay == 0 {
-            self.tell_got();
-        }
-        ME.complain(failure);
+    fn cannot_read(&mut self, what: Text, errno: Errno) -> Next {
+        self.tell_got_late();
+        ME.complain(what, errno);
         self.refuse(errno)
     }
 
@@ -211,12 +211,10 @@ impl Tracer<'_> {
     /// Whether the call still waits; tells, if not, when that was found out.
     #[inline(never)]
     fn is_alive(&self, when: Text) -> bool {
-        let alive = ME.check(self.listener.is_valid(self.request.notif.id));
+        let alive = self.listener.is_valid(self.request.notif.id);
         if !alive {
-            if self.options.delay == 0 {
-                self.tell_got();
-            }
-            ME.say(text::TRACER_DIED, None, [when.0.into()]);
+            self.tell_got_late();
+            ME.say(text::TRACER_DIED, [when.0.into()]);
         }
         alive
     }
@@ -224,37 +222,50 @@ impl Tracer<'_> {
     /// Lets the seconds pass, and counts them down.
     fn delay(&self) {
         let delay = u64::from(self.options.delay);
-        self.tell(text::TRACER_DELAYS, None, [delay, delay]);
+        self.tell(text::TRACER_DELAYS, [delay, delay]);
         for left in (0..delay).rev() {
             let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut second).or_fail(ME);
             if left > 0 {
-                self.tell(text::TRACER_COUNTS, None, [left]);
+                self.tell(text::TRACER_COUNTS, [left]);
             }
         }
-        self.tell(text::TRACER_DELAYED, None, []);
+        self.tell(text::TRACER_DELAYED, []);
     }
 
     /// Tells that a notification came.
     #[inline(never)]
     fn tell_got(&self) {
-        let notif = self.request.notif;
-        self.tell(text::TRACER_GOT, None, [notif.pid.into(), notif.id]);
+        self.tell(text::TRACER_GOT, [self.request.notif.pid.into(), self.request.notif.id]);
+    }
+
+    /// The same where it has not been told before a delay.
+    fn tell_got_late(&self) {
+        if self.options.delay == 0 {
+            self.tell_got();
+        }
     }
 
     /// A line of the transcript, which the measuring mode has not.
     #[inline(always)]
-    fn tell<const N: usize>(&self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
+    fn tell<const N: usize>(&self, text: Text, numbers: [u64; N]) {
         let [a, b, c] = pad(numbers);
-        self.tell_with(text, string, a, b, c);
+        self.tell_all(text, None, a, b, c);
     }
 
-    /// The same with all that it takes in registers.
+    /// The same with a string.
+    #[inline(always)]
+    fn tell_about<const N: usize>(&self, text: Text, string: ZStr, numbers: [u64; N]) {
+        let [a, b, c] = pad(numbers);
+        self.tell_all(text, Some(string), a, b, c);
+    }
+
+    /// All that a line can have, in registers.
     #[inline(never)]
-    fn tell_with(&self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
+    fn tell_all(&self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
         if self.options.count == 0 {
-            ME.say(text, string, [a, b, c]);
+            ME.say_about(text, string, [a, b, c]);
         }
     }
 }
