@@ -38,8 +38,11 @@ fn main() {
         link("-Wl,--orphan-handling=error");
         // No padding to page boundaries in the file.
         link("-Wl,-n");
-        // Nothing reads the section table when the program runs; 4 sections and their names.
-        link("-Wl,-z,nosectionheader");
+        // Nothing reads the section table when the program runs. Debuggers do: the profile for them
+        // keeps it.
+        if env::var("DEBUG").as_deref() == Ok("false") {
+            link("-Wl,-z,nosectionheader");
+        }
         link("-Wl,--no-eh-frame-hdr");
         link("-Wl,-z,norelro");
     }

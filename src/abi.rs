@@ -119,10 +119,10 @@ pub struct Response {
     growth: [u64; 5],
 }
 
-impl From<seccomp_notif_resp> for Response {
-    fn from(resp: seccomp_notif_resp) -> Self {
-        Self { resp, growth: [0; 5] }
-    }
+impl Response {
+    /// Success, with the value 0, to nobody.
+    pub const ZERO: Self =
+        Self { resp: seccomp_notif_resp { id: 0, val: 0, error: 0, flags: 0 }, growth: [0; 5] };
 }
 
 /// The directions of an ioctl's argument, as seen from the program (`asm-generic/ioctl.h`).

@@ -50,6 +50,9 @@ const fn kill_from(first: u32) -> [sock_filter; 2] {
 /// The filter's length in instructions.
 pub const LENGTH: usize = if arch::FOREIGN_NUMBERS.is_some() { 9 } else { 7 };
 
+/// The place of the instruction that returns the action.
+pub const ACTION: usize = LENGTH - 2;
+
 /// The filter that answers the notified call with `action`, allows every other call of the native
 /// architecture, and kills the process at any foreign one.
 #[must_use]

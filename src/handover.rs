@@ -1,16 +1,14 @@
 //! One descriptor crosses a socket: `SCM_RIGHTS`, as `unix(7)` and `cmsg(3)` have it.
 
 use crate::abi::{MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET, cmsghdr};
-use crate::sys::{self, Answer, Failure, Fd, Rights};
-
-/// The bytes of the control message: its header and one descriptor, without the padding.
-const LENGTH: usize = size_of::<cmsghdr>() + size_of::<Fd>();
+use crate::sys::{Direction, Fd, Rights, message};
 
 /// A control message with `fd`.
 fn rights(fd: Fd) -> Rights {
     Rights {
         header: cmsghdr {
-            cmsg_len: LENGTH,
+            // Without the padding behind the descriptor.
+            cmsg_len: size_of::<cmsghdr>() + size_of::<Fd>(),
             cmsg_level: SOL_SOCKET as i32,
             cmsg_type: SCM_RIGHTS as i32,
         },
@@ -19,32 +17,18 @@ fn rights(fd: Fd) -> Rights {
     }
 }
 
-/// Sends `fd` over `socket`.
-pub fn send(socket: Fd, fd: Fd) -> Answer {
-    let mut rights = rights(fd);
-    sys::again(|| sys::sendmsg(socket, &mut rights, MSG_NOSIGNAL))
+/// Sends `fd` over `socket`: the target's part, which ends if it fails, with EPIPE if nobody is
+/// there to receive it.
+pub fn send(socket: Fd, fd: Fd) {
+    message(Direction::Send, socket, &mut rights(fd), MSG_NOSIGNAL);
 }
 
-/// What came over the socket.
-pub enum Received {
-    /// A descriptor, which is now this process's too.
-    Descriptor(Fd),
-    /// A message without one: there was no room in the table of descriptors (`RLIMIT_NOFILE`).
-    Nothing,
-    /// The end: the other side closed without a message.
-    End,
-}
-
-/// Receives a descriptor over `socket`.
-///
-/// # Errors
-/// As `recvmsg(2)` has them.
-pub fn receive(socket: Fd) -> Result<Received, Failure> {
-    let mut rights = rights(Fd(-1));
-    let length = sys::again(|| sys::recvmsg(socket, &mut rights)).checked()?;
-    Ok(match rights.fd {
-        _ if length == 0 => Received::End,
-        Fd(-1) => Received::Nothing,
-        fd => Received::Descriptor(fd),
-    })
+/// Receives a descriptor over `socket`: the tracer's part, which ends if it fails. Nothing comes if the
+/// other side closed without a message; [`Fd::NONE`] comes if there was no room for a descriptor in
+/// this process's table (`RLIMIT_NOFILE`).
+#[must_use]
+pub fn receive(socket: Fd) -> Option<Fd> {
+    let mut rights = rights(Fd::NONE);
+    let length = message(Direction::Receive, socket, &mut rights, 0);
+    if length == 0 { None } else { Some(rights.fd) }
 }

@@ -48,22 +48,22 @@ pub mod text;
 pub mod tracer;
 
 use failure::{Process, status};
-use options::{Command, Scan};
-use sys::{Fd, ZStr};
+use options::{Options, Scan};
+use sys::ZStr;
 
 /// The program: does what the command line asks for and returns the exit status.
 #[must_use]
 pub fn main(arguments: &[ZStr]) -> u32 {
-    match options::read(arguments) {
-        Command::Run(options) => parent::run(&options, Scan::new(arguments)),
-        Command::Print(text) => {
-            Process::PARENT.say(Fd::STDOUT, text, None, &[]);
+    let mut options = Options::default();
+    match options::read(arguments, &mut options) {
+        Ok(()) => parent::run(&options, Scan::new(arguments)),
+        Err((what @ (text::USAGE | text::VERSION), _)) => {
+            Process::PARENT.say(what, []);
             status::SUCCESS
         }
-        Command::Refuse(what, letter, argument) => {
-            let (what, usage) = (what.0.into(), text::USAGE.0.into());
-            let numbers = if letter == 0 { [what, usage, 0] } else { [what, letter.into(), usage] };
-            Process::PARENT.say(Fd::STDERR, text::USAGE_ERROR, argument, &numbers);
+        Err((what, argument)) => {
+            let numbers = [what.0.into(), text::USAGE.0.into()];
+            Process::PARENT.say_about(text::USAGE_ERROR, argument, numbers);
             status::FAILURE
         }
     }

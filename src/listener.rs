@@ -1,11 +1,18 @@
 //! The listener: notifications are received, checked and answered over one descriptor
-//! (`seccomp_unotify(2)`). What is in them is [`crate::tracer`]'s business.
+//! (`seccomp_unotify(2)`). What is in them is [`crate::tracer`]'s business. An error that is not
+//! mentioned ends the tracer: dropped, it would leave the target waiting.
+
+use linux_raw_sys::errno;
 
 use crate::abi::{
     POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
     SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
 };
-use crate::sys::{self, Answer, Errno, Failure, Fd, Fits, Pid};
+use crate::failure::Process;
+use crate::sys::{self, Errno, Errors, Fd, Fits, Pid};
+
+/// Only the tracer listens.
+const ME: Process = Process::TRACER;
 
 /// A listener that this process may use.
 #[derive(Clone, Copy)]
@@ -22,70 +29,70 @@ impl Listener {
     pub fn new(fd: Fd, fits: Fits, target: Pid) -> Self {
         // Target and tracer never work at the same time, so one CPU serves both best. EINVAL
         // before Linux 6.6: it was slower then.
-        let _ = sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+        sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).regardless();
         Self { fd, fits, target }
     }
 
-    /// Waits for a notification; none if nobody is left who could cause one.
-    ///
-    /// # Errors
-    /// As `SECCOMP_IOCTL_NOTIF_RECV` and `ppoll(2)` have them.
-    pub fn receive(self) -> Result<Option<Request>, Failure> {
+    /// Waits for a notification; false if nobody is left who could cause one.
+    pub fn receive(self, request: &mut Request) -> bool {
         loop {
-            let mut request = Request::ZERO;
-            match sys::ioctl_recv(self.fits, self.fd, &mut request).checked() {
-                Ok(()) => return Ok(Some(request)),
-                // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
-                // process under the filter did. EINTR: the parent's word that the target has ended,
-                // or a signal that means nothing.
-                Err(Failure { errno: Errno::EINTR | Errno::ENOENT, .. }) => {
-                    if self.is_deserted()? {
-                        return Ok(None);
-                    }
-                }
-                Err(failure) => return Err(failure),
+            *request = Request::ZERO;
+            // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
+            // process under the filter did. EINTR: the parent's word that the target has ended, or
+            // a signal that means nothing.
+            let left = const { Errors::of(&[errno::ENOENT, errno::EINTR]) };
+            if sys::ioctl_recv(self.fits, self.fd, request).expecting(left, ME).is_ok() {
+                return true;
+            }
+            if self.is_deserted() {
+                return false;
             }
         }
     }
 
     /// Waits until there is a notification or nobody left who could cause one; true for the latter.
-    fn is_deserted(self) -> Result<bool, Failure> {
+    fn is_deserted(self) -> bool {
         loop {
             // The parent has waited for the target: what kernels before 6.11, where RECV never
             // returns for that, and before 5.9, where poll(2) does not tell either, know of it.
-            if sys::kill(self.target, 0).result() == Err(Errno::ESRCH) {
-                return Ok(true);
+            let gone = const { Errors::of(&[errno::ESRCH]) };
+            if sys::kill(self.target, 0).expecting(gone, ME).is_err() {
+                return true;
             }
             let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
-            match sys::ppoll(&mut poll).checked() {
-                Ok(()) => return Ok(poll.revents & POLLHUP != 0),
-                Err(Failure { errno: Errno::EINTR, .. }) => {}
-                Err(failure) => return Err(failure),
+            let interrupted = const { Errors::of(&[errno::EINTR]) };
+            if sys::ppoll(&mut poll).expecting(interrupted, ME).is_ok() {
+                return poll.revents & POLLHUP != 0;
             }
         }
     }
 
     /// Whether the call behind `id` still waits for its answer: while it does, its process is
     /// alive, and its PID is nobody else's.
-    ///
-    /// # Errors
-    /// As `SECCOMP_IOCTL_NOTIF_ID_VALID` has them.
-    pub fn is_valid(self, id: u64) -> Result<bool, Failure> {
-        let check = |number| sys::again(|| sys::ioctl_id_valid(self.fd, number, &id)).checked();
-        let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID);
+    #[must_use]
+    pub fn is_valid(self, id: u64) -> bool {
+        let check = |number, expected| {
+            sys::ioctl_id_valid(self.fd, number, &id).expecting(expected, ME)
+        };
+        let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
+        let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID, gone_or_unknown);
         // Kernels before 5.9 know it by another number only; those since know both.
-        if let Err(Failure { errno: Errno::EINVAL, .. }) = answer {
-            answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR);
+        if answer == Err(Errno::EINVAL) {
+            let gone = const { Errors::of(&[errno::ENOENT]) };
+            answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, gone);
         }
-        match answer {
-            Ok(()) => Ok(true),
-            Err(Failure { errno: Errno::ENOENT, .. }) => Ok(false),
-            Err(failure) => Err(failure),
-        }
+        answer.is_ok()
     }
 
-    /// Answers. ENOENT: the call has gone away.
-    pub fn send(self, response: &Response) -> Answer {
-        sys::again(|| sys::ioctl_send(self.fits, self.fd, response))
+    /// Answers.
+    ///
+    /// # Errors
+    /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
+    pub fn send(self, response: &Response) -> Result<(), Errno> {
+        let mut expected = const { Errors::of(&[errno::ENOENT]) };
+        if response.resp.flags != 0 {
+            expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
+        }
+        sys::ioctl_send(self.fits, self.fd, response).expecting(expected, ME)
     }
 }

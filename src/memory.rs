@@ -15,88 +15,54 @@
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::print::compose;
-use crate::sys::{self, Errno, Failure, Fd, Pid, ZStr};
+use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
 
 /// The memory of the processes under the filter.
 pub struct Memory {
     /// The process whose descriptor is kept.
     target: Pid,
-    kept: Option<Fd>,
-}
-
-/// Why nothing was read.
-pub enum Trouble {
-    /// There is nothing at that address.
-    Address(Failure),
-    /// This process may not read that one's memory: neither by the first call nor by the second.
-    Access(Failure, Failure),
-    /// Something else.
-    Other(Failure),
+    kept: Fd,
 }
 
 impl Memory {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(target: Pid) -> Self {
-        Self { target, kept: None }
+        Self { target, kept: Fd::NONE }
     }
 
     /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
     /// read. Returns the number of bytes, 0 if the process has no memory any more.
     ///
     /// # Errors
-    /// [`Trouble`].
-    #[inline(always)]
-    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Trouble> {
-        if let Some(file) = self.kept
-            && pid == self.target
-        {
-            let read = pread(file, buffer, address);
-            if !matches!(read, Ok(0)) {
+    /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
+    /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
+    /// else as `pread(2)` has them.
+    #[inline(never)]
+    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        if pid == self.target && self.kept != Fd::NONE {
+            let read = sys::pread(self.kept, buffer, address).result();
+            if read != Ok(0) {
                 return read;
             }
-            let _ = sys::close(file);
-            self.kept = None;
+            sys::close(self.kept).regardless();
+            self.kept = Fd::NONE;
         }
-        self.read_anew(pid, address, buffer)
-    }
 
-    /// The same through a descriptor of its own.
-    #[inline(never)]
-    fn read_anew(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Trouble> {
         // The longest PID has ten digits: the name fits, a NUL behind it.
         let mut name = [0; 32];
         compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
-        let Some(name) = ZStr::within(&name) else { return Ok(0) };
-
-        let opened = sys::again(|| sys::openat(AT_FDCWD, name, O_READ));
-        match opened.checked() {
-            Ok(file) => {
-                let read = pread(file, buffer, address);
-                if pid == self.target {
-                    self.kept = Some(file);
-                } else {
-                    let _ = sys::close(file);
-                }
-                read
-            }
-            Err(opened) => {
-                let read = sys::again(|| sys::process_vm_readv(pid, buffer, address)).checked();
-                read.map_err(|failure| match failure.errno {
-                    Errno::EFAULT => Trouble::Address(failure),
-                    _ => Trouble::Access(opened, failure),
-                })
-            }
+        let Some((name, _)) = ZStr::split(&name) else { return Ok(0) };
+        let Ok(file) = sys::openat(AT_FDCWD, name, O_READ).result() else {
+            return sys::process_vm_readv(pid, buffer, address);
+        };
+        let read = sys::pread(file, buffer, address).result();
+        if pid == self.target {
+            self.kept = file;
+        } else {
+            sys::close(file).regardless();
         }
+        read
     }
-}
-
-fn pread(file: Fd, buffer: &mut [u8], address: u64) -> Result<usize, Trouble> {
-    let read = sys::again(|| sys::pread(file, buffer, address)).checked();
-    read.map_err(|failure| match failure.errno {
-        // EINVAL: the address is in the kernel's half, and so a negative offset.
-        Errno::EIO | Errno::EINVAL => Trouble::Address(failure),
-        _ => Trouble::Other(failure),
-    })
 }

@@ -8,7 +8,7 @@ use crate::sys::ZStr;
 use crate::text::{self, Text};
 
 /// What the command line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `-d`: how long the tracer waits before it looks into the target, in seconds.
     pub delay: u32,
@@ -24,34 +24,24 @@ pub struct Options {
     pub count: u32,
 }
 
-/// What to do.
-#[derive(Clone, Copy, Debug)]
-pub enum Command<'a> {
-    /// The demonstration, or the measurement.
-    Run(Options),
-    /// Print a text on standard output.
-    Print(Text),
-    /// Say what is wrong, with the letter of the option that is wrong and the argument it stands in.
-    Refuse(Text, u8, Option<ZStr<'a>>),
-}
+/// Why there is nothing to run: the usage, the version, or what is wrong; with the argument or value
+/// that is wrong.
+pub type Stop<'a> = (Text, Option<ZStr<'a>>);
 
-/// One item of the command line.
-#[derive(Clone, Copy, Debug)]
-pub enum Item<'a> {
-    /// An option's letter, and the argument it stands in or its value.
-    Option(u8, ZStr<'a>),
-    /// An option that lacks its value: its letter, and the argument it stands in.
-    Valueless(u8, ZStr<'a>),
-    /// A directory.
-    Operand(ZStr<'a>),
-}
+/// In the place of an option's letter: a directory, as `getopt(3)` returns it.
+pub const OPERAND: u8 = 1;
+/// In the place of an option's letter: an option without its value, as `getopt(3)` returns it.
+pub const NO_VALUE: u8 = b':';
 
-/// The items of a command line, in their order.
+/// The items of a command line, in their order: an option's letter with its value, or with the
+/// argument that it stands in; or [`OPERAND`] with the directory; or [`NO_VALUE`] with the
+/// argument that lacks one.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     arguments: &'a [ZStr<'a>],
-    /// The argument in which a cluster of options is being read, and what is left of it.
-    cluster: Option<(ZStr<'a>, ZStr<'a>)>,
+    /// The argument that is being read, and what is left of it if it is a cluster of options.
+    argument: ZStr<'a>,
+    cluster: ZStr<'a>,
     /// Whether `--` has been met.
     ended: bool,
 }
@@ -61,112 +51,131 @@ impl<'a> Scan<'a> {
     /// (`execve(2)` with an empty argv, before Linux 5.18).
     #[must_use]
     pub fn new(arguments: &'a [ZStr<'a>]) -> Self {
-        Self { arguments: arguments.get(1..).unwrap_or_default(), cluster: None, ended: false }
+        let none = ZStr::from(c"");
+        let arguments = arguments.get(1..).unwrap_or_default();
+        Self { arguments, argument: none, cluster: none, ended: false }
     }
 
-    fn argument(&mut self) -> Option<ZStr<'a>> {
+    fn next_argument(&mut self) -> Option<ZStr<'a>> {
         let (&argument, rest) = self.arguments.split_first()?;
         self.arguments = rest;
         Some(argument)
     }
 
-    /// The directories alone.
-    pub fn directories(self) -> impl Iterator<Item = ZStr<'a>> {
-        self.filter_map(|item| match item {
-            Item::Operand(directory) => Some(directory),
-            _ => None,
-        })
+    /// The next directory.
+    pub fn next_directory(&mut self) -> Option<ZStr<'a>> {
+        loop {
+            if let (OPERAND, directory) = self.next()? {
+                return Some(directory);
+            }
+        }
     }
 }
 
 impl<'a> Iterator for Scan<'a> {
-    type Item = Item<'a>;
+    type Item = (u8, ZStr<'a>);
 
-    fn next(&mut self) -> Option<Item<'a>> {
+    fn next(&mut self) -> Option<(u8, ZStr<'a>)> {
         loop {
-            if let Some((argument, rest)) = self.cluster.take()
-                && let Some((letter, rest)) = rest.split_first()
-            {
+            if let Some((letter, rest)) = self.cluster.split_first() {
+                self.cluster = rest;
                 if !matches!(letter, b'd' | b'f' | b'b') {
-                    self.cluster = Some((argument, rest));
-                    return Some(Item::Option(letter, argument));
+                    return Some((letter, self.argument));
                 }
-                let value = if rest.split_first().is_some() { Some(rest) } else { self.argument() };
-                return Some(match value {
-                    Some(value) => Item::Option(letter, value),
-                    None => Item::Valueless(letter, argument),
+                self.cluster = ZStr::from(c"");
+                if !rest.is_empty() {
+                    return Some((letter, rest));
+                }
+                return Some(match self.next_argument() {
+                    Some(value) => (letter, value),
+                    None => (NO_VALUE, self.argument),
                 });
             }
 
-            let argument = self.argument()?;
-            let is = |long: &[u8]| argument.eq(long.iter().copied());
-            match argument.split_first() {
-                Some((b'-', rest)) if !self.ended && rest.split_first().is_some() => {
-                    if is(b"--") {
+            let argument = self.next_argument()?;
+            self.argument = argument;
+            match argument.strip_prefix(ZStr::from(c"-")) {
+                Some(rest) if !self.ended && !rest.is_empty() => {
+                    self.cluster = rest;
+                    if rest == ZStr::from(c"-") {
                         self.ended = true;
-                    } else if is(b"--help") {
-                        return Some(Item::Option(b'h', argument));
-                    } else if is(b"--version") {
-                        return Some(Item::Option(b'V', argument));
-                    } else {
-                        self.cluster = Some((argument, rest));
+                        self.cluster = ZStr::from(c"");
+                    } else if rest == ZStr::from(c"-help") {
+                        self.cluster = ZStr::from(c"h");
+                    } else if rest == ZStr::from(c"-version") {
+                        self.cluster = ZStr::from(c"V");
                     }
                 }
-                _ => return Some(Item::Operand(argument)),
+                _ => return Some((OPERAND, argument)),
             }
         }
     }
 }
 
-/// Reads the whole command line.
-#[must_use]
-pub fn read<'a>(arguments: &'a [ZStr<'a>]) -> Command<'a> {
-    let mut options = Options {
-        delay: 0,
-        second: None,
-        keep: false,
-        killable: false,
-        let_through: false,
-        count: 0,
-    };
+/// Reads the whole command line into `options`.
+///
+/// # Errors
+/// [`Stop`]: what is wrong, or that something was asked for which needs no run.
+#[inline(never)] // so that the options stay in one place in memory
+pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), Stop<'a>> {
     let mut directories = false;
-    for item in Scan::new(arguments) {
-        match item {
-            Item::Operand(_) => directories = true,
-            Item::Valueless(letter, argument) => {
-                return Command::Refuse(text::MISSING_VALUE, letter, Some(argument));
+    for (letter, value) in Scan::new(arguments) {
+        let stop = match letter {
+            OPERAND => {
+                directories = true;
+                continue;
             }
-            Item::Option(letter, value) => {
-                let refuse = |text| Command::Refuse(text, letter, Some(value));
-                match letter {
-                    b'K' => options.keep = true,
-                    b'V' => return Command::Print(text::VERSION),
-                    b'b' => match number(value) {
-                        Some(count @ 1..) => options.count = count,
-                        _ => return refuse(text::BAD_COUNT),
-                    },
-                    b'c' => options.let_through = true,
-                    b'd' => match number(value) {
-                        Some(delay) => options.delay = delay,
-                        None => return refuse(text::BAD_DELAY),
-                    },
-                    b'f' if value.eq(*b"e") => options.second = Some(Action::ERRNO),
-                    b'f' if value.eq(*b"t") => options.second = Some(Action::TRACE),
-                    b'f' => return refuse(text::BAD_SECOND),
-                    b'h' => return Command::Print(text::USAGE),
-                    b'w' => options.killable = true,
-                    _ => return refuse(text::UNKNOWN_OPTION),
+            b'K' => {
+                options.keep = true;
+                continue;
+            }
+            b'c' => {
+                options.let_through = true;
+                continue;
+            }
+            b'w' => {
+                options.killable = true;
+                continue;
+            }
+            b'b' => {
+                options.count = number(value).unwrap_or(0);
+                if options.count > 0 {
+                    continue;
                 }
+                text::BAD_COUNT
             }
-        }
+            b'd' => {
+                if let Some(delay) = number(value) {
+                    options.delay = delay;
+                    continue;
+                }
+                text::BAD_DELAY
+            }
+            b'f' => {
+                if value == ZStr::from(c"e") {
+                    options.second = Some(Action::ERRNO);
+                    continue;
+                }
+                if value == ZStr::from(c"t") {
+                    options.second = Some(Action::TRACE);
+                    continue;
+                }
+                text::BAD_SECOND
+            }
+            b'h' => text::USAGE,
+            b'V' => text::VERSION,
+            NO_VALUE => text::MISSING_VALUE,
+            _ => text::UNKNOWN_OPTION,
+        };
+        return Err((stop, Some(value)));
     }
-    if directories { Command::Run(options) } else { Command::Refuse(text::NO_DIRECTORY, 0, None) }
+    if directories { Ok(()) } else { Err((text::NO_DIRECTORY, None)) }
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.
-fn number(string: ZStr) -> Option<u32> {
+fn number(mut string: ZStr) -> Option<u32> {
     string.split_first()?;
-    string.into_iter().try_fold(0_u32, |number, byte| {
+    string.try_fold(0_u32, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
     })

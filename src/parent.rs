@@ -41,19 +41,20 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     sys::close(targets_end).or_fail(ME);
     sys::close(tracers_end).or_fail(ME);
 
-    let target_ended = wait(target, 0).unwrap_or_default();
+    let target_ended = wait(target, 0);
     let said = if options.count > 0 {
         Ok(())
     } else if options.keep {
-        print(Fd::STDOUT, text::PARENT_TARGET_ENDED, None, &[])
+        print(text::PARENT_TARGET_ENDED, None, &[])
     } else {
-        print(Fd::STDOUT, text::PARENT_KILLS, None, &[])
+        print(text::PARENT_KILLS, None, &[])
     };
 
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
     // ended it was not the parent.
     let mut expected = 0;
-    let tracer_ended = wait(tracer, WNOHANG).unwrap_or_else(|| {
+    let mut tracer_ended = wait(tracer, WNOHANG);
+    if tracer_ended.is_none() {
         if options.keep {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
@@ -63,12 +64,12 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
             // Somebody may have stopped it, and then it would not end.
             sys::kill(tracer, SIGCONT).or_fail(ME);
         }
-        wait(tracer, 0).unwrap_or_default()
-    });
+        tracer_ended = wait(tracer, 0);
+    }
 
     // Told only now, so that a full device does not keep the tracer alive.
-    if let Err(failure) = said {
-        ME.fail(failure)
+    if let Err((call, errno)) = said {
+        ME.fail(call, errno)
     }
     let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
     let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);
@@ -79,10 +80,10 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
 /// Undoes what this process may have inherited and the demonstration cannot bear.
 fn settle() {
     // Signals that are blocked or ignored: the tracer could not be killed, no child waited for.
-    sys::rt_sigprocmask(0).or_fail(ME);
-    sys::rt_sigaction(SIGCHLD, None).or_fail(ME);
-    sys::rt_sigaction(SIGTERM, None).or_fail(ME);
-    sys::rt_sigaction(SIGALRM, Some(nudged)).or_fail(ME);
+    sys::rt_sigprocmask(&0).or_fail(ME);
+    sys::rt_sigaction(ME, SIGCHLD, None);
+    sys::rt_sigaction(ME, SIGTERM, None);
+    sys::rt_sigaction(ME, SIGALRM, Some(nudged));
 
     // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
     // system holds the number, and writing to it fails as to a closed one (EBADF).
@@ -100,7 +101,7 @@ fn settle() {
 /// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
 extern "C" fn nudged(_: i32) {
     let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
-    let _ = sys::setitimer(&itimerval { it_interval: interval, it_value: interval });
+    sys::setitimer(&itimerval { it_interval: interval, it_value: interval }).regardless();
 }
 
 /// The beginning of a child: it ends with its parent, and has no use for the other's socket.
@@ -117,7 +118,7 @@ fn begin(me: Process, parent: Pid, others_end: Fd) {
 /// and the options say not to wait.
 fn wait(child: Pid, options: u32) -> Option<u32> {
     let mut ended = 0;
-    match sys::again(|| sys::wait4(child, &mut ended, options)).or_fail(ME) {
+    match sys::wait4(child, &mut ended, options).or_fail(ME) {
         0 => None,
         _ => Some(ended),
     }
@@ -125,7 +126,8 @@ fn wait(child: Pid, options: u32) -> Option<u32> {
 
 /// Tells of a child that did not end as it should: with success or with `farewell`, or by the signal
 /// `expected`. Returns what that means for the exit status.
-fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
+fn judge(child: Text, ended: Option<u32>, farewell: u32, expected: u32) -> u32 {
+    let ended = ended.unwrap_or_default();
     let signal = ended & 0x7f;
     let exited = ended >> 8 & 0xff;
     let (report, number) = if signal != 0 {
@@ -140,6 +142,6 @@ fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
         (text::PARENT_FAILED, exited)
     };
     // Where this cannot be told, the exit status still does.
-    let _ = print(Fd::STDERR, report, None, &[child.0.into(), number.into()]);
+    let _ = print(report, None, &[child.0.into(), number.into()]);
     if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
 }

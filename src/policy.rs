@@ -9,31 +9,33 @@
 //! stands there: one that somebody with the right to do so moves elsewhere between two steps takes the
 //! new one with it, and no call of Linux could prevent that.
 
+use core::ffi::CStr;
+
 use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
 use crate::sys::{self, Errno, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
-pub const BENEATH: &[u8] = b"/tmp/";
-/// The path after which the tracer says farewell, with its NUL.
-pub const FAREWELL: &[u8] = b"/bye\0";
+pub const BENEATH: &CStr = c"/tmp/";
+/// The path after which the tracer says farewell.
+pub const FAREWELL: &CStr = c"/bye";
 
 /// Whether the tracer creates `path`, if all goes well.
 #[must_use]
 pub fn creates(path: ZStr) -> bool {
-    path.take(BENEATH.len()).eq(BENEATH.iter().copied())
+    path.strip_prefix(ZStr::from(BENEATH)).is_some()
 }
 
 /// The only place where directories are made.
 pub struct Place {
     /// A descriptor of /tmp, from when it was first needed and there.
-    tmp: Option<Fd>,
+    tmp: Fd,
 }
 
 impl Place {
     /// Opens nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tmp: None }
+        Self { tmp: Fd::NONE }
     }
 
     /// Makes the directory whose path, behind `/tmp/`, is `path`: it ends with a NUL. The
@@ -43,44 +45,58 @@ impl Place {
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
-        // From here on each component is a string, with its NUL.
+        // From here on each component is a string of its own, with its NUL.
         for byte in &mut *path {
             if *byte == b'/' {
                 *byte = 0;
             }
         }
-        let components = || path.split_inclusive(|&byte| byte == 0);
-        if components().any(|component| component == b"..\0") {
+        if Components(path).any(|name| name == ZStr::from(c"..")) {
             return Err(Errno::EPERM);
         }
 
-        let tmp = match self.tmp {
-            Some(tmp) => tmp,
-            None => open(AT_FDCWD, ZStr::from(c"/tmp"))?,
-        };
-        self.tmp = Some(tmp);
+        if self.tmp == Fd::NONE {
+            self.tmp = open(Fd(AT_FDCWD), ZStr::from(c"/tmp"))?;
+        }
 
-        let mut directory = tmp;
-        // `/tmp/` itself is there, and so is the directory that a last component `.` names.
-        let mut last = ZStr::from(c".");
-        let mut first = true;
-        for component in components() {
-            if let Some(name) = ZStr::within(component)
-                && name.split_first().is_some()
-            {
-                if !first {
-                    let next = open(directory.0, last);
-                    leave(directory, tmp);
-                    directory = next?;
-                }
-                last = name;
-                first = false;
+        let mut directory = self.tmp;
+        let mut components = Components(path);
+        // `/tmp/` alone names what is there already, as `.` does.
+        let mut name = components.next().unwrap_or(ZStr::from(c"."));
+        for next in components {
+            let opened = open(directory, name);
+            self.leave(directory);
+            directory = opened?;
+            name = next;
+        }
+        let made = sys::mkdirat(directory, name, mode).result();
+        let made = made.map_err(|errno| refused(directory, name, errno));
+        self.leave(directory);
+        made
+    }
+
+    /// Closes a directory on the way, but not the first one.
+    fn leave(&self, directory: Fd) {
+        if directory != self.tmp {
+            sys::close(directory).regardless();
+        }
+    }
+}
+
+/// The strings that are not empty among those in a slice.
+struct Components<'a>(&'a [u8]);
+
+impl<'a> Iterator for Components<'a> {
+    type Item = ZStr<'a>;
+
+    fn next(&mut self) -> Option<ZStr<'a>> {
+        loop {
+            let (name, rest) = ZStr::split(self.0)?;
+            self.0 = rest;
+            if !name.is_empty() {
+                return Some(name);
             }
         }
-        let made = sys::again(|| sys::mkdirat(directory, last, mode)).result();
-        let made = made.map_err(|errno| refused(directory.0, last, errno));
-        leave(directory, tmp);
-        made
     }
 }
 
@@ -91,21 +107,14 @@ impl Default for Place {
 }
 
 /// Opens the directory `name` in `directory`.
-fn open(directory: i32, name: ZStr) -> Result<Fd, Errno> {
-    sys::again(|| sys::openat(directory, name, O_PLACE | O_DIRECTORY))
+fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
+    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY)
         .result()
         .map_err(|errno| refused(directory, name, errno))
 }
 
 /// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the
 /// way besides.
-fn refused(directory: i32, name: ZStr, errno: Errno) -> Errno {
-    if sys::readlinkat(Fd(directory), name).result().is_ok() { Errno::EPERM } else { errno }
-}
-
-/// Closes a directory on the way, but not the first one.
-fn leave(directory: Fd, tmp: Fd) {
-    if directory != tmp {
-        let _ = sys::close(directory);
-    }
+fn refused(directory: Fd, name: ZStr, errno: Errno) -> Errno {
+    if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { errno }
 }

@@ -3,29 +3,32 @@
 //! Nothing here knows which process speaks, and nothing decides what a failure means.
 
 use crate::abi::{POLLOUT, pollfd};
-use crate::sys::{self, Errno, Failure, Fd, ZStr};
-use crate::text::{ERRNO, ERRNOS, ERRORS, FIRST_PAIR, PAIRS, TABLE, Text, directive};
+use crate::sys::{self, Errno, Fd, ZStr};
+use crate::text::{
+    ERRNO, ERRNOS, ERRORS, FIRST_ERROR, FIRST_PAIR, PAIRS, TABLE, Text, directive, name,
+};
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
-/// Prints `text` with `string` and `numbers` in the place of its directives, in one write, which is
-/// continued where it is short or interrupted.
+/// Prints `text`, with `string` and `numbers` in the place of its directives, where it belongs, in one
+/// write, which is continued where it is short or interrupted.
 ///
 /// # Errors
-/// As `write(2)` has them when not everything could be written, as `mmap(2)` for a line that is
-/// longer than [`SHORT`], and as `ppoll(2)` for a descriptor that does not block.
-pub fn print(out: Fd, text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Failure> {
+/// The call and its error: `write(2)` when not everything could be written, `mmap(2)` for a line that
+/// is longer than [`SHORT`].
+pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (Text, Errno)> {
+    let out = if text.0 < FIRST_ERROR.0 { Fd::STDOUT } else { Fd::STDERR };
     let mut short = [0; SHORT];
     let length = compose(&mut short, text, string, numbers);
     if let Some(line) = short.get(..length) {
         return write_all(out, line);
     }
-    let long = sys::mmap(length)?;
+    let long = sys::mmap(length).map_err(|errno| (name::mmap, errno))?;
     compose(long, text, string, numbers);
     let written = write_all(out, long);
     // Failing, it leaves a few pages behind; the line was written all the same.
-    let _ = sys::munmap(long);
+    sys::munmap(long).regardless();
     written
 }
 
@@ -38,17 +41,16 @@ pub fn compose(room: &mut [u8], text: Text, string: Option<ZStr>, numbers: &[u64
 }
 
 /// Writes all of `bytes`.
-fn write_all(out: Fd, mut bytes: &[u8]) -> Result<(), Failure> {
+fn write_all(out: Fd, mut bytes: &[u8]) -> Result<(), (Text, Errno)> {
     while !bytes.is_empty() {
-        match sys::write(out, bytes).checked() {
+        match sys::write(out, bytes).result() {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(Failure { errno: Errno::EINTR, .. }) => {}
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
-            Err(Failure { errno: Errno::EAGAIN, .. }) => {
-                let mut room = pollfd { fd: out.0, events: POLLOUT, revents: 0 };
-                sys::again(|| sys::ppoll(&mut room)).checked()?;
+            // Where that fails, the next write will tell.
+            Err(Errno::EAGAIN) => {
+                sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(failure) => return Err(failure),
+            Err(errno) => return Err((name::write, errno)),
         }
     }
     Ok(())
@@ -106,10 +108,6 @@ impl Line<'_> {
                         string.for_each(|byte| self.escaped(byte));
                     }
                 }
-                directive::BYTE => {
-                    let byte = self.number() as u8;
-                    self.escaped(byte);
-                }
                 directive::TEXT => {
                     let text = Text(self.number() as u16);
                     self.text(text);
@@ -121,7 +119,7 @@ impl Line<'_> {
     }
 
     /// `number` in a base of that many bits a digit, or 0 for ten, at least `width` wide.
-    fn digits(&mut self, number: u64, bits: u32, width: u32, fill: u8) {
+    fn digits(&mut self, number: u64, bits: u8, width: u8, fill: u8) {
         let (rest, digit) = if bits == 0 {
             (number / 10, number % 10)
         } else {

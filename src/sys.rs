@@ -20,97 +20,186 @@ pub(crate) use sc as backend;
 #[cfg(not(feature = "backend-sc"))]
 pub(crate) use syscalls::raw as backend;
 
-pub use syscalls::Errno;
+pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, PR_SET_NO_NEW_PRIVS, Request, Response,
     SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
     seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
+use crate::failure::Process;
 use crate::text::Text;
 
-/// Makes a system call by name: the number and the text for an error line both follow from it.
+/// A system call by name: its number and its text for an error line both follow from that.
 /// Expands to a call of an unsafe function: whoever writes it says which memory the call touches.
 macro_rules! call {
     ($name:ident $(, $argument:expr)*) => {
-        $crate::sys::Answer::new(
+        $crate::sys::Call::new(
+            ::syscalls::Sysno::$name,
             $crate::text::name::$name,
-            $crate::sys::call!(@trap ::syscalls::Sysno::$name as usize $(, $argument as usize)*),
+            [$($argument as usize),*],
         )
-    };
-    (@trap $n:expr) => { $crate::sys::backend::syscall0($n) };
-    (@trap $n:expr, $a:expr) => { $crate::sys::backend::syscall1($n, $a) };
-    (@trap $n:expr, $a:expr, $b:expr) => { $crate::sys::backend::syscall2($n, $a, $b) };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr) => { $crate::sys::backend::syscall3($n, $a, $b, $c) };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
-        $crate::sys::backend::syscall4($n, $a, $b, $c, $d)
-    };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
-        $crate::sys::backend::syscall5($n, $a, $b, $c, $d, $e)
-    };
-    (@trap $n:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
-        $crate::sys::backend::syscall6($n, $a, $b, $c, $d, $e, $f)
     };
 }
 pub(crate) use call;
 
-/// What the kernel answered to a call: a value, or an error, and the call's name for the error line.
-#[must_use]
-#[derive(Debug)]
-pub struct Answer<T = ()> {
-    /// The call's name.
-    pub call: Text,
-    word: usize,
-    meaning: PhantomData<T>,
+/// A system call that has yet to be made, by one of the methods that say what becomes of a failure.
+/// It holds on to the memory that it will touch. What it answers means a `T`.
+#[must_use = "a call does nothing until it is made"]
+pub struct Call<'memory, T, const N: usize> {
+    number: Sysno,
+    name: Text,
+    arguments: [usize; N],
+    meaning: PhantomData<(&'memory mut u8, T)>,
 }
 
-impl<T: Meaning> Answer<T> {
+impl<T: Meaning, const N: usize> Call<'_, T, N> {
+    /// # Safety
+    /// The call may be made for as long as the result lives: the memory it touches is valid.
     #[inline(always)]
-    pub(crate) fn new(call: Text, word: usize) -> Self {
-        Self { call, word, meaning: PhantomData }
+    pub(crate) unsafe fn new(number: Sysno, name: Text, arguments: [usize; N]) -> Self {
+        Self { number, name, arguments, meaning: PhantomData }
     }
 
-    /// The value, or the error that words from -4095 to -1 stand for (`intro(2)`).
+    /// The value; any error ends `process`, which tells of it.
+    #[inline(always)]
+    pub fn or_fail(self, process: Process) -> T {
+        T::of(self.persist(process, Errors::NONE) as usize)
+    }
+
+    /// The value, or one of the `expected` errors; any other ends `process`, which tells of it.
+    ///
+    /// # Errors
+    /// Those expected. EINTR is not told unless it is expected: the call is made again.
+    #[inline(always)]
+    pub fn expecting(self, expected: Errors, process: Process) -> Result<T, Errno> {
+        answer(self.persist(process, expected))
+    }
+
+    /// The value, or the error, whatever it is, but EINTR.
     ///
     /// # Errors
     /// Whatever the call's manual page lists.
     #[inline(always)]
     pub fn result(self) -> Result<T, Errno> {
-        Errno::from_ret(self.word).map(T::of)
+        answer(self.persist(Process::PARENT, Errors::ANY))
     }
 
-    /// The value, or the error with the name of the call that it came from.
+    /// Makes the call where its failure makes no difference.
+    #[inline(always)]
+    pub fn regardless(self) {
+        self.persist(Process::PARENT, Errors::ANY);
+    }
+
+    /// The value, or the error, EINTR as well: the call is made just once, and on the spot.
     ///
     /// # Errors
-    /// As [`Answer::result`].
+    /// Whatever the call's manual page lists.
     #[inline(always)]
-    pub fn checked(self) -> Result<T, Failure> {
-        let call = self.call;
-        self.result().map_err(|errno| Failure { call, errno })
+    pub fn once(self) -> Result<T, Errno> {
+        let number = self.number as usize;
+        let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
+        // SAFETY: by the contract of `new`.
+        let word = unsafe {
+            match N {
+                0 => backend::syscall0(number),
+                1 => backend::syscall1(number, at(0)),
+                2 => backend::syscall2(number, at(0), at(1)),
+                3 => backend::syscall3(number, at(0), at(1), at(2)),
+                4 => backend::syscall4(number, at(0), at(1), at(2), at(3)),
+                5 => backend::syscall5(number, at(0), at(1), at(2), at(3), at(4)),
+                _ => backend::syscall6(number, at(0), at(1), at(2), at(3), at(4), at(5)),
+            }
+        };
+        answer(word as isize)
     }
-}
 
-/// A call that failed, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The call's name.
-    pub call: Text,
-    /// Why.
-    pub errno: Errno,
-}
-
-/// Makes a call again for as long as signals interrupt it (EINTR, `signal(7)`).
-#[inline(always)]
-pub fn again<T: Meaning>(mut call: impl FnMut() -> Answer<T>) -> Answer<T> {
-    loop {
-        let answer = call();
-        if Errno::from_ret(answer.word) != Err(Errno::EINTR) {
-            return answer;
+    /// Has the call made by [`persist3`] or [`persist4`].
+    #[inline(always)]
+    fn persist(self, process: Process, expected: Errors) -> isize {
+        const { assert!(N <= 4, "for more, there is `once`") };
+        let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
+        let packed = (process.0.0 as u32) << 20 | (self.name.0 as u32) << 9 | self.number as u32;
+        // SAFETY: by the contract of `new`.
+        unsafe {
+            if N <= 3 {
+                persist3(at(0), at(1), at(2), packed, expected)
+            } else {
+                persist4(at(0), at(1), at(2), at(3), packed, expected)
+            }
         }
     }
+}
+
+/// What the kernel's word means: errors are the words from -4095 to -1 (`intro(2)`), and no other
+/// negative word is ever an answer to a call that this program makes.
+#[inline(always)]
+fn answer<T: Meaning>(word: isize) -> Result<T, Errno> {
+    if word < 0 { Err(Errno::new(-word as i32)) } else { Ok(T::of(word as usize)) }
+}
+
+/// A set of errors.
+#[derive(Clone, Copy)]
+pub struct Errors(u64);
+
+impl Errors {
+    /// No error.
+    pub const NONE: Self = Self(0);
+    /// Any error but EINTR, after which a call is made again.
+    pub const ANY: Self = Self(!(1 << linux_raw_sys::errno::EINTR));
+
+    /// The errors of these numbers, which are below 64, as all are that mean anything here.
+    #[must_use]
+    pub const fn of(numbers: &[u32]) -> Self {
+        let mut set = 0;
+        let mut i = 0;
+        while i < numbers.len() {
+            set |= 1 << numbers[i];
+            i += 1;
+        }
+        Self(set)
+    }
+
+    #[inline(always)]
+    fn has(self, errno: u32) -> bool {
+        self.0 >> (errno & 63) & 1 != 0
+    }
+}
+
+const _: () = assert!(crate::text::TABLE.len() < 1 << 11, "does not pack any more");
+
+/// Makes a call: again if a signal interrupted it, and once for the many places where calls are
+/// made. Its number, its name and the process that makes it are packed into one word. Returns the
+/// kernel's word, unless that is an error which was not expected.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
+    loop {
+        // SAFETY: by this function's contract.
+        let word = unsafe { backend::syscall4(packed as usize & 0x1ff, a, b, c, d) } as isize;
+        if word >= 0 || expected.has(-word as u32) {
+            return word;
+        }
+        if word as i32 != -Errno::EINTR.into_raw() {
+            let name = Text((packed >> 9) as u16 & 0x7ff);
+            Process(Text((packed >> 20) as u16)).fail(name, Errno::new(-word as i32))
+        }
+    }
+}
+
+/// The same with an argument less.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
+    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    unsafe { persist4(a, b, c, 0, packed, expected) }
 }
 
 /// What the word of a successful answer means.
@@ -137,6 +226,8 @@ impl Meaning for usize {
 pub struct Fd(pub i32);
 
 impl Fd {
+    /// No descriptor.
+    pub const NONE: Self = Self(-1);
     /// The standard output.
     pub const STDOUT: Self = Self(1);
     /// The standard error output.
@@ -190,11 +281,30 @@ impl<'a> From<&'a CStr> for ZStr<'a> {
 }
 
 impl<'a> ZStr<'a> {
-    /// The string at the beginning of `bytes`; none if there is no NUL in them.
+    /// The string at the beginning of `bytes`, and what follows its NUL; none if there is no NUL.
+    #[must_use]
+    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let nul = bytes.iter().position(|&byte| byte == 0)?;
+        Some((Self(NonNull::from(bytes).cast(), PhantomData), bytes.get(nul + 1..)?))
+    }
+
+    /// What follows `prefix`; none if the string does not begin with it.
+    #[inline(never)]
+    #[must_use]
+    pub fn strip_prefix(mut self, prefix: ZStr) -> Option<Self> {
+        for byte in prefix {
+            if self.next() != Some(byte) {
+                return None;
+            }
+        }
+        Some(self)
+    }
+
+    /// Whether there is nothing before the NUL.
     #[inline(always)]
     #[must_use]
-    pub fn within(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.contains(&0) { Some(Self(NonNull::from(bytes).cast(), PhantomData)) } else { None }
+    pub fn is_empty(self) -> bool {
+        self.split_first().is_none()
     }
 
     /// The string's address.
@@ -214,6 +324,13 @@ impl<'a> ZStr<'a> {
             // SAFETY: the byte was not the NUL, so the string goes on behind it.
             byte => Some((byte, Self(unsafe { self.0.add(1) }, PhantomData))),
         }
+    }
+}
+
+impl PartialEq for ZStr<'_> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.strip_prefix(*other).is_some_and(Self::is_empty)
     }
 }
 
@@ -242,14 +359,14 @@ pub unsafe fn arguments(stack: *const usize) -> &'static [ZStr<'static>] {
 
 /// `int clock_gettime(clockid_t clock, struct timespec *now)`
 #[inline(always)]
-pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Answer {
+pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
     // SAFETY: writes `now`.
     unsafe { call!(clock_gettime, clock, &raw mut *now) }
 }
 
 /// `int close(int fd)`
 #[inline(always)]
-pub fn close(fd: Fd) -> Answer {
+pub fn close(fd: Fd) -> Call<'static, (), 1> {
     // SAFETY: touches no memory.
     unsafe { call!(close, fd.0) }
 }
@@ -257,29 +374,30 @@ pub fn close(fd: Fd) -> Answer {
 /// `void exit_group(int status)`
 pub fn exit_group(status: u32) -> ! {
     loop {
-        // SAFETY: ends the process, and so touches no memory. It cannot fail; the loop is for a
-        // supervisor or a debugger that makes it.
-        let _: Answer = unsafe { call!(exit_group, status) };
+        // SAFETY: ends the process, and so touches no memory.
+        let exit: Call<(), 1> = unsafe { call!(exit_group, status) };
+        // It cannot fail; the loop is for a supervisor or a debugger that makes it.
+        let _ = exit.once();
     }
 }
 
 /// `pid_t fork(void)`
 #[inline(always)]
-pub fn fork() -> Answer<Fork> {
+pub fn fork() -> Call<'static, Fork, { arch::FORK }> {
     // The child goes on in a copy of the memory, as the only thread there is.
     arch::fork()
 }
 
 /// `pid_t getpid(void)`
 #[inline(always)]
-pub fn getpid() -> Answer<Pid> {
+pub fn getpid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(getpid) }
 }
 
 /// `pid_t getppid(void)`
 #[inline(always)]
-pub fn getppid() -> Answer<Pid> {
+pub fn getppid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(getppid) }
 }
@@ -302,35 +420,35 @@ impl Fits {
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with the one or the other
 /// of its numbers
 #[inline(always)]
-pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Answer {
+pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Call<'_, (), 3> {
     // SAFETY: reads `id`; no other kind of descriptor has a request of these numbers.
     unsafe { call!(ioctl, listener.0, number, &raw const *id) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`
 #[inline(always)]
-pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Answer {
+pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `request`, which is long enough; any bits are a value of it.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
 #[inline(always)]
-pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Answer {
+pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Call<'_, (), 3> {
     // SAFETY: reads `response`, which is long enough.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
 }
 
 /// `int ioctl(int fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: by value
 #[inline(always)]
-pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Answer {
+pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Call<'static, (), 3> {
     // SAFETY: touches no memory; no other kind of descriptor has a request of this number.
     unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
 }
 
 /// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
 #[inline(always)]
-pub fn kill(pid: Pid, signal: u32) -> Answer {
+pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
     // SAFETY: touches no memory of this process.
     unsafe { call!(kill, pid.0, signal) }
 }
@@ -338,13 +456,13 @@ pub fn kill(pid: Pid, signal: u32) -> Answer {
 /// `int mkdir(const char *path, mode_t mode)`: the call that the filter notifies; the value is 0,
 /// or what the tracer made up
 #[inline(always)]
-pub fn mkdir(path: ZStr, mode: u32) -> Answer<usize> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
 /// `int mkdirat(int directory, const char *path, mode_t mode)`
 #[inline(always)]
-pub fn mkdirat(directory: Fd, path: ZStr, mode: u32) -> Answer {
+pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdirat, directory.0, path.address(), mode) }
 }
@@ -355,19 +473,19 @@ pub fn mkdirat(directory: Fd, path: ZStr, mode: u32) -> Answer {
 /// # Errors
 /// As `mmap(2)` has them.
 #[inline(always)]
-pub fn mmap(length: usize) -> Result<&'static mut [u8], Failure> {
+pub fn mmap(length: usize) -> Result<&'static mut [u8], Errno> {
     // SAFETY: the kernel chooses an address where nothing is yet.
-    let answer: Answer<usize> = unsafe {
+    let mmap: Call<usize, 6> = unsafe {
         call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
     };
-    let address = answer.checked()?;
+    let address = mmap.once()?;
     // SAFETY: `length` bytes begin there, zeroed, and nobody else knows of them.
     Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
 }
 
 /// `int munmap(void *address, size_t length)`
 #[inline(always)]
-pub fn munmap(mapping: &'static mut [u8]) -> Answer {
+pub fn munmap(mapping: &'static mut [u8]) -> Call<'static, (), 2> {
     // SAFETY: the only reference to the mapping is given up here.
     unsafe { call!(munmap, mapping.as_mut_ptr(), mapping.len()) }
 }
@@ -375,7 +493,7 @@ pub fn munmap(mapping: &'static mut [u8]) -> Answer {
 /// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: when interrupted,
 /// `time` is what remains
 #[inline(always)]
-pub fn nanosleep(time: &mut Timespec) -> Answer {
+pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
     let time = &raw mut *time;
     // SAFETY: reads `time`, then writes it.
     unsafe { call!(nanosleep, time, time) }
@@ -383,7 +501,7 @@ pub fn nanosleep(time: &mut Timespec) -> Answer {
 
 /// `int openat(int directory, const char *path, int flags)`
 #[inline(always)]
-pub fn openat(directory: i32, path: ZStr, flags: u32) -> Answer<Fd> {
+pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(openat, directory, path.address(), flags) }
 }
@@ -391,41 +509,58 @@ pub fn openat(directory: i32, path: ZStr, flags: u32) -> Answer<Fd> {
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
-pub fn ppoll(poll: &mut pollfd) -> Answer {
-    // SAFETY: writes `poll`, which is one.
-    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>(), 0) }
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 4> {
+    // SAFETY: writes `poll`, which is one; without a mask the kernel asks for no size of it.
+    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>()) }
 }
 
-/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
+/// `int prctl(int operation, unsigned long argument)`, for operations that take a number
 #[inline(always)]
-pub fn prctl(operation: u32, argument: u32) -> Answer {
+pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
     // SAFETY: the operations in `abi` take a number and touch no memory.
-    unsafe { call!(prctl, operation, argument, 0, 0, 0) }
+    unsafe { call!(prctl, operation, argument) }
+}
+
+/// `int prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`: the kernel insists on the zeroes
+#[inline(always)]
+pub fn prctl_set_no_new_privs() -> Call<'static, (), 5> {
+    // SAFETY: touches no memory.
+    unsafe { call!(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
 #[inline(always)]
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Answer<usize> {
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
     // SAFETY: writes within `buffer`.
     unsafe { call!(pread64, fd.0, buffer.as_mut_ptr(), buffer.len(), offset) }
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
+///
+/// # Errors
+/// As `process_vm_readv(2)` has them.
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usize> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize, Errno> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
-    unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) }
+    let call: Call<usize, 6> =
+        unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
+    call.once()
 }
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t 1)`: does not read the
 /// link, only tells whether it is one
+///
+/// # Errors
+/// As `readlink(2)` has them; EINVAL if it is none.
 #[inline(always)]
-pub fn readlinkat(directory: Fd, path: ZStr) -> Answer {
+pub fn readlinkat(directory: Fd, path: ZStr) -> Result<usize, Errno> {
     let mut byte = 0_u8;
     // SAFETY: reads `path` up to its NUL and writes one byte.
-    unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) }
+    let call: Call<usize, 4> =
+        unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) };
+    call.result()
 }
 
 /// A control message with one descriptor (`cmsg(3)`).
@@ -439,91 +574,96 @@ pub struct Rights {
     pub padding: u32,
 }
 
-/// What `sendmsg` and `recvmsg` take: one byte, since a stream carries no message without data, and
-/// the control message with it.
-fn message(data: &mut iovec, rights: &mut Rights) -> msghdr {
-    msghdr {
+/// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
+/// is one byte, since a stream carries no message without data, with `rights`. Returns the number of
+/// bytes, 0 at the end of the stream; any error ends `process`
+#[inline(never)] // two of its kind
+pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> usize {
+    let mut byte = 0_u8;
+    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut message = msghdr {
         msg_name: null_mut(),
         msg_namelen: 0,
         // `net::iovec` is opaque; this is the same structure.
-        msg_iov: (&raw mut *data).cast(),
+        msg_iov: (&raw mut data).cast(),
         msg_iovlen: 1,
         msg_control: (&raw mut *rights).cast(),
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
-    }
+    };
+    let message = &raw mut message;
+    // SAFETY: reads or writes the message, the byte, and within `rights`, of which any bits are a
+    // value.
+    let (call, process): (Call<usize, 3>, _) = unsafe {
+        match direction {
+            Direction::Receive => (call!(recvmsg, socket.0, message, flags), Process::TRACER),
+            Direction::Send => (call!(sendmsg, socket.0, message, flags), Process::TARGET),
+        }
+    };
+    call.or_fail(process)
 }
 
-/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)` with room for a [`Rights`]: the value is
-/// in bytes, 0 at the end of the stream
-#[inline(always)]
-pub fn recvmsg(socket: Fd, rights: &mut Rights) -> Answer<usize> {
-    let mut byte = 0_u8;
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let mut message = message(&mut data, rights);
-    // SAFETY: writes `message`, the byte, and within `rights`, of which any bits are a value.
-    unsafe { call!(recvmsg, socket.0, &raw mut message, 0) }
+/// Which way a [`message`] goes.
+#[derive(Clone, Copy)]
+pub enum Direction {
+    /// It comes.
+    Receive,
+    /// It goes.
+    Send,
 }
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`: `handler` is called
 /// from then on, and calls it interrupts return EINTR; without one, the default happens
-#[inline(always)]
-pub fn rt_sigaction(signal: u32, handler: SignalHandler) -> Answer {
+#[inline(never)] // four of its kind
+pub fn rt_sigaction(process: Process, signal: u32, handler: SignalHandler) {
     let action = arch::disposition(handler);
     // SAFETY: reads `action`; the handlers of this program are ordinary functions that touch nothing
     // but their own frames.
-    unsafe {
+    let call: Call<(), 4> = unsafe {
         call!(rt_sigaction, signal, &raw const action, null::<u8>(), size_of::<kernel_sigset_t>())
-    }
+    };
+    call.or_fail(process);
 }
 
 /// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks just the signals
 /// whose bits are set, that of signal 1 being the lowest
 #[inline(always)]
-pub fn rt_sigprocmask(mask: u64) -> Answer {
-    let mask = kernel_sigset_t { sig: [mask] };
-    // SAFETY: reads `mask`.
-    unsafe {
-        call!(rt_sigprocmask, SIG_SETMASK, &raw const mask, null::<u8>(), size_of::<kernel_sigset_t>())
-    }
+pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
+    // SAFETY: reads `mask`, which is as long as it says.
+    unsafe { call!(rt_sigprocmask, SIG_SETMASK, &raw const *mask, null::<u8>(), size_of::<u64>()) }
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
 #[inline(always)]
-pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Answer {
+pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
     // SAFETY: writes `sizes`.
     unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &raw mut *sizes) }
 }
 
 /// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: the value is
 /// the listener's descriptor where the flags ask for one
-#[inline(always)]
-pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Answer<Fd> {
+///
+/// # Errors
+/// As `seccomp(2)` has them.
+#[inline(never)] // two of its kind
+pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Errno> {
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: reads `program` and the filter behind it.
-    unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
-}
-
-/// `ssize_t sendmsg(int socket, const struct msghdr *message, int flags)` with a [`Rights`]
-#[inline(always)]
-pub fn sendmsg(socket: Fd, rights: &mut Rights, flags: u32) -> Answer {
-    let mut byte = 0_u8;
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let message = message(&mut data, rights);
-    // SAFETY: reads `message`, the byte and `rights`.
-    unsafe { call!(sendmsg, socket.0, &raw const message, flags) }
+    let call: Call<Fd, 3> =
+        unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    call.result()
 }
 
 /// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
 #[inline(always)]
-pub fn setitimer(timer: &itimerval) -> Answer {
+pub fn setitimer(timer: &itimerval) -> Call<'_, (), 3> {
     // SAFETY: reads `timer`.
     unsafe { call!(setitimer, ITIMER_REAL, &raw const *timer, null::<u8>()) }
 }
 
 /// `int socketpair(int domain, SOCK_STREAM | SOCK_CLOEXEC, 0, int pair[2])`
 #[inline(always)]
-pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Answer {
+pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     // SAFETY: writes `pair`; an `Fd` is an `int`.
     unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
 }
@@ -531,14 +671,14 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Answer {
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Answer<usize> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, usize, 4> {
     // SAFETY: writes `status`.
     unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes
 #[inline(always)]
-pub fn write(fd: Fd, bytes: &[u8]) -> Answer<usize> {
+pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
     // SAFETY: reads `bytes`.
     unsafe { call!(write, fd.0, bytes.as_ptr(), bytes.len()) }
 }

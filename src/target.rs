@@ -1,14 +1,15 @@
 //! The target: installs the filter, gives the listener away, and makes directories.
 
 use crate::abi::{
-    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER,
+    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_PTRACER,
     SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
 };
 use crate::failure::{Process, status};
-use crate::filter::{Action, program};
+use crate::filter::{ACTION, Action, program};
 use crate::handover;
 use crate::options::{Options, Scan};
 use crate::policy;
+use crate::print::print;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
 
@@ -21,12 +22,12 @@ const MODE: u32 = 0o600;
 pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
     if options.count == 0 {
         let me = sys::getpid().or_fail(ME);
-        ME.say(Fd::STDOUT, text::TARGET_PID, None, &[me.0.into()]);
+        ME.say(text::TARGET_PID, [me.0.into()]);
     }
-    sys::rt_sigaction(SIGINT, Some(interrupted)).or_fail(ME);
+    sys::rt_sigaction(ME, SIGINT, Some(interrupted));
 
     let listener = install(options, parent);
-    handover::send(socket, listener).or_fail(ME);
+    handover::send(socket, listener);
     // A listener left open here would let a call wait for an answer that nobody is left to give.
     sys::close(listener).or_fail(ME);
     sys::close(socket).or_fail(ME);
@@ -40,7 +41,7 @@ pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! 
 
 /// The handler of SIGINT.
 extern "C" fn interrupted(_: i32) {
-    ME.say(Fd::STDOUT, text::TARGET_SIGNAL, None, &[]);
+    ME.say(text::TARGET_SIGNAL, []);
 }
 
 /// Installs the filters and returns the first one's listener.
@@ -48,50 +49,52 @@ fn install(options: &Options, parent: Pid) -> Fd {
     // The tracer is to read this memory. A program file that its user cannot read would forbid it,
     // and so would Yama, unless the tracer or an ancestor of it is named. Where either call
     // fails the tracer will tell, if it matters.
-    let _ = sys::prctl(PR_SET_DUMPABLE, 1);
-    let _ = sys::prctl(PR_SET_PTRACER, parent.0);
+    sys::prctl(PR_SET_DUMPABLE, 1).regardless();
+    sys::prctl(PR_SET_PTRACER, parent.0).regardless();
 
-    sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
+    if let Err(errno) = sys::prctl_set_no_new_privs().once() {
+        ME.fail(text::name::prctl, errno)
+    }
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if options.killable {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    let install = |flags, action| match sys::seccomp_set_mode_filter(flags, &program(action)).checked()
-    {
+    let mut filter = const { program(Action::NOTIFY) };
+    let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
         Ok(listener) => listener,
-        Err(failure) if options.killable && failure.errno == Errno::EINVAL => {
-            ME.give_up(failure, text::HINT_KILLABLE)
+        Err(errno @ Errno::EINVAL) if options.killable => {
+            ME.give_up(text::name::seccomp, errno, text::HINT_KILLABLE)
         }
-        Err(failure) => ME.fail_seccomp(failure),
+        Err(errno) => ME.fail_seccomp(errno),
     };
-    let listener = install(flags, Action::NOTIFY);
     if let Some(action) = options.second {
-        install(0, action);
+        filter[ACTION].k = action.0;
+        if let Err(errno) = sys::seccomp_set_mode_filter(0, &filter) {
+            ME.fail_seccomp(errno)
+        }
     }
     listener
 }
 
 /// Makes each directory once and tells what comes of it. Returns the exit status.
-fn demonstrate(command_line: Scan) -> u32 {
+fn demonstrate(mut command_line: Scan) -> u32 {
     let mut outcome = status::SUCCESS;
-    let mut directories = command_line.directories();
-    let mut next = directories.next();
-    ME.say(Fd::STDOUT, text::TARGET_ANNOUNCES, next, &[]);
+    let mut next = command_line.next_directory();
+    ME.say_about(text::TARGET_ANNOUNCES, next, []);
     while let Some(directory) = next {
-        let made = sys::mkdir(directory, MODE).result();
+        let made = sys::mkdir(directory, MODE).once();
 
         // Nothing happens between the result and what comes next: they are told in one write.
-        next = directories.next();
+        next = command_line.next_directory();
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
         match made {
             Ok(value) => {
-                let numbers = [value as u64, then.0.into()];
-                ME.say(Fd::STDOUT, text::TARGET_SUCCESS, next, &numbers);
+                ME.say_about(text::TARGET_SUCCESS, next, [value as u64, then.0.into()]);
             }
             Err(errno) => {
-                ME.say(Fd::STDERR, text::TARGET_FAILURE, None, &[errno.into_raw() as u64]);
-                ME.say(Fd::STDOUT, then, next, &[]);
+                ME.say(text::TARGET_FAILURE, [errno.into_raw() as u64]);
+                ME.say_about(then, next, []);
                 // The paths are this program's own arguments: if they were not readable, then not
                 // because of a bad address.
                 if errno == Errno::EFAULT {
@@ -104,12 +107,12 @@ fn demonstrate(command_line: Scan) -> u32 {
 }
 
 /// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
-fn measure(options: &Options, command_line: Scan) -> u32 {
+fn measure(options: &Options, mut command_line: Scan) -> u32 {
     let (mut calls, mut wrong) = (0_u64, 0_u64);
     let begin = now();
-    for directory in command_line.directories() {
+    while let Some(directory) = command_line.next_directory() {
         for _ in 0..options.count {
-            let made = sys::mkdir(directory, MODE).result();
+            let made = sys::mkdir(directory, MODE).once();
             calls += 1;
             wrong += u64::from(!is_right(options, directory, made));
         }
@@ -125,9 +128,11 @@ fn measure(options: &Options, command_line: Scan) -> u32 {
         picoseconds_each % 1_000_000,
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    ME.say(Fd::STDOUT, text::MEASURED, None, &numbers);
+    if let Err((call, errno)) = print(text::MEASURED, None, &numbers) {
+        ME.fail(call, errno)
+    }
     if wrong > 0 {
-        ME.say(Fd::STDERR, text::WRONG, None, &[wrong]);
+        ME.say(text::WRONG, [wrong]);
         return status::CHILD_FAILED;
     }
     status::SUCCESS
@@ -135,15 +140,12 @@ fn measure(options: &Options, command_line: Scan) -> u32 {
 
 /// Whether the tracer may have answered like this.
 fn is_right(options: &Options, path: ZStr, made: Result<usize, Errno>) -> bool {
-    let created = policy::creates(path);
     match made {
-        Ok(0) => !created && options.let_through,
-        Ok(length) => created && length == path.count(),
-        // Nobody listens any more; or the tracer could not read the path.
-        Err(Errno::ENOSYS | Errno::EFAULT) => false,
-        Err(Errno::EPERM) => true,
-        // The true error of the tracer's call, or of the target's own.
-        Err(_) => created || options.let_through,
+        // What the tracer makes up; or the kernel's own answer to a call that was let through.
+        Ok(value) if policy::creates(path) => value == path.count(),
+        Ok(value) => value == 0 && options.let_through,
+        // Nobody listens any more, or the path could not be read.
+        Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),
     }
 }
 

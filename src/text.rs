@@ -7,7 +7,6 @@
 //! | `{d}` `{x}` `{o}` | the next number in decimal, hexadecimal, octal |
 //! | `{03}` `{06}` `{7}` `{14}` | the same in decimal, to that width, with zeroes or blanks before it |
 //! | `{s}` | the string, its control bytes escaped |
-//! | `{c}` | the next number as a byte, escaped likewise |
 //! | `{t}` | the next number as a [`Text`] |
 //! | `{e}` | the next number as an errno's text |
 //!
@@ -21,21 +20,27 @@ pub struct Text(pub u16);
 
 /// Names each text once, and gives it a constant.
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident = $text:expr;)*; calls: $($call:ident)*; errors: $($errno:literal $meaning:expr;)*) => {
+    (output: $($(#[$out_doc:meta])* $out:ident = $out_text:expr;)*; errors: $($(#[$doc:meta])* $name:ident = $text:expr;)*; calls: $($call:ident)*; errnos: $($errno:literal $meaning:expr;)*) => {
         /// The texts' places in [`PLAIN`].
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, clippy::enum_variant_names)]
-        enum Place { $($name,)* $($call,)* Errors }
+        enum Place { $($out,)* FirstError, $($name,)* $($call,)* Errnos }
 
         /// All texts, in the order in which they stand in the coded table.
-        const PLAIN: &[&str] = &[$($text,)* $(stringify!($call),)* $($meaning,)*];
+        const PLAIN: &[&str] = &[$($out_text,)* "", $($text,)* $(stringify!($call),)* $($meaning,)*];
 
         /// The errors with a text of their own, in the order of their texts.
         pub static ERRNOS: &[u8] = &[$($errno),*];
 
+        $($(#[$out_doc])* pub const $out: Text = CODED.text(Place::$out as usize);)*
+
+        /// The texts from here on belong on the standard error output, those before it on the
+        /// standard output.
+        pub const FIRST_ERROR: Text = CODED.text(Place::FirstError as usize);
+
         $($(#[$doc])* pub const $name: Text = CODED.text(Place::$name as usize);)*
 
         /// The texts of [`ERRNOS`] follow one another from here.
-        pub const ERRORS: Text = CODED.text(Place::Errors as usize);
+        pub const ERRORS: Text = CODED.text(Place::Errnos as usize);
 
         /// The names of the system calls, for error lines.
         #[allow(non_upper_case_globals, missing_docs)]
@@ -47,8 +52,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// No text.
-    NOTHING = "";
+    output:
 
     // The transcript.
 
@@ -58,8 +62,6 @@ texts! {
     TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
     /// After a call that succeeded; what comes next belongs to the same write.
     TARGET_SUCCESS = "Target process: SUCCESS: mkdir(2) returned = {d}\n{t}";
-    /// After one that failed.
-    TARGET_FAILURE = "Target process: mkdir: {e}\n";
     /// From the handler of SIGINT.
     TARGET_SIGNAL = "Target process: received signal\n";
     /// The target's last line.
@@ -82,82 +84,19 @@ texts! {
     TRACER_ENOENT = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
     /// The farewell.
     TRACER_ENDS = "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
-    /// A notification's ID is no longer valid.
-    TRACER_DIED = "Tracer: notification ID check ({t}): target has died!!!!!!!!!!!\n";
-    /// When it was found out.
-    PRE_DELAY = "pre-delay";
-    /// When it was found out.
-    POST_DELAY = "post-delay";
-    /// When it was found out.
-    POST_OPEN = "post-open";
     /// The target has ended.
     PARENT_TARGET_ENDED = "Parent: target process has terminated\n";
     /// The same, and the tracer follows.
     PARENT_KILLS = "Parent: target process has terminated\nParent: killing tracer\n";
 
-    // What went wrong.
-
-    /// Who speaks.
-    TARGET = "Target process: ";
-    /// Who speaks.
-    TRACER = "Tracer: ";
-    /// Who speaks.
-    PARENT = "Parent: ";
-    /// A call failed: who, which, why.
-    FAILED = "{t}{t}: {e}\n";
-    /// An error without a text of its own.
-    ERRNO = "errno {d}";
-    /// Whom the parent speaks about.
-    THE_TARGET = "target process";
-    /// Whom the parent speaks about.
-    THE_TRACER = "tracer";
-    /// A child did not end as it should.
-    PARENT_FAILED = "Parent: {t} failed with status {d}\n";
-    /// A child did not end by itself.
-    PARENT_KILLED = "Parent: {t} was killed by signal {d}\n";
-    /// The path is longer than the kernel takes.
-    PATH = "path";
-    /// The notification is longer than the tracer's buffer.
-    SIZES = "notification";
-    /// The target's message came without its descriptor.
-    NO_DESCRIPTOR = "descriptor";
-    /// Why seccomp may not be had.
-    HINT_SECCOMP = "user notification needs Linux 5.0 with CONFIG_SECCOMP_FILTER, and a sandbox that allows it\n";
-    /// Why a second listener may not be had.
-    HINT_LISTENER = "another supervisor already listens to this process\n";
-    /// Why `-w` may not be had.
-    HINT_KILLABLE = "-w needs Linux 5.19\n";
-    /// Why `-c` may not be had.
-    HINT_CONTINUE = "-c needs Linux 5.5\n";
-    /// Why the memory cannot be read.
-    HINT_MEMORY = "no /proc, and Yama's ptrace_scope or a sandbox keeps the tracer from the target's memory\n";
-    /// Where the memory is.
-    MEMORY_FILE = "/proc/{d}/mem";
-
-    // The measuring mode, in the form of `perf bench sched seccomp-notify`.
+    // The measuring mode's report, in the form of `perf bench sched seccomp-notify`.
 
     /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
     /// operations a second.
     MEASURED = "# Executed {d} system calls\n\n     Total time: {d}.{03} [sec]\n\n {7}.{06} usecs/op\n {14} ops/sec\n";
-    /// Answers that should not have come.
-    WRONG = "Target process: {d} wrong answers\n";
 
-    // The command line.
+    // About the program.
 
-    /// What is wrong with an option: its letter, the argument it stands in.
-    UNKNOWN_OPTION = "unknown option '{c}' in \"{s}\"";
-    /// See [`UNKNOWN_OPTION`].
-    MISSING_VALUE = "option '{c}' in \"{s}\" needs a value";
-    /// What is wrong with a value.
-    BAD_DELAY = "-{c} takes a whole number of seconds, not \"{s}\"";
-    /// See [`BAD_DELAY`].
-    BAD_SECOND = "-{c} takes e or t, not \"{s}\"";
-    /// See [`BAD_DELAY`].
-    BAD_COUNT = "-{c} takes a number of calls, at least 1, not \"{s}\"";
-    /// What is wrong with the operands.
-    NO_DIRECTORY = "no directory given";
-    /// A usage error: what is wrong, and how to do it right.
-    USAGE_ERROR = "seccomp-notify-min: {t}\n{t}";
     /// How to use it.
     USAGE = "\
 usage: seccomp-notify-min [options] <dir> <dir>...
@@ -172,6 +111,84 @@ usage: seccomp-notify-min [options] <dir> <dir>...
     /// Which it is.
     VERSION = concat!("seccomp-notify-min ", env!("CARGO_PKG_VERSION"), "\n");
 
+    ; errors:
+
+    // The transcript.
+
+    /// After one that failed.
+    TARGET_FAILURE = "Target process: mkdir: {e}\n";
+    /// A notification's ID is no longer valid.
+    TRACER_DIED = "Tracer: notification ID check ({t}): target has died!!!!!!!!!!!\n";
+
+    // Failures.
+
+    /// A call failed: who, which, why.
+    FAILED = "{t}{t}: {e}\n";
+    /// A child did not end as it should.
+    PARENT_FAILED = "Parent: {t} failed with status {d}\n";
+    /// A child did not end by itself.
+    PARENT_KILLED = "Parent: {t} was killed by signal {d}\n";
+    /// Answers that should not have come.
+    WRONG = "Target process: {d} wrong answers\n";
+    /// Why seccomp may not be had.
+    HINT_SECCOMP = "user notification needs Linux 5.0 with CONFIG_SECCOMP_FILTER, and a sandbox that allows it\n";
+    /// Why a second listener may not be had.
+    HINT_LISTENER = "another supervisor already listens to this process\n";
+    /// Why `-w` may not be had.
+    HINT_KILLABLE = "-w needs Linux 5.19\n";
+    /// Why `-c` may not be had.
+    HINT_CONTINUE = "-c needs Linux 5.5\n";
+    /// Why the memory cannot be read.
+    HINT_MEMORY = "Yama's ptrace_scope or a sandbox keeps the tracer from the target's memory\n";
+    /// Why it can be read in no way.
+    HINT_PROC = "/proc is not mounted, and needed here\n";
+
+    // The command line.
+
+    /// A usage error: what is wrong, and how to do it right.
+    USAGE_ERROR = "seccomp-notify-min: {t}\n{t}";
+    /// What is wrong with an option.
+    UNKNOWN_OPTION = "unknown option in \"{s}\"";
+    /// See [`UNKNOWN_OPTION`].
+    MISSING_VALUE = "no value after \"{s}\"";
+    /// What is wrong with a value.
+    BAD_DELAY = "-d takes a whole number of seconds, not \"{s}\"";
+    /// See [`BAD_DELAY`].
+    BAD_SECOND = "-f takes e or t, not \"{s}\"";
+    /// See [`BAD_DELAY`].
+    BAD_COUNT = "-b takes a number of calls, at least 1, not \"{s}\"";
+    /// What is wrong with the operands.
+    NO_DIRECTORY = "no directory given";
+
+    // Parts of other texts.
+
+    /// Who speaks.
+    TARGET = "Target process: ";
+    /// Who speaks.
+    TRACER = "Tracer: ";
+    /// Who speaks.
+    PARENT = "Parent: ";
+    /// Whom the parent speaks about.
+    THE_TARGET = "target process";
+    /// Whom the parent speaks about.
+    THE_TRACER = "tracer";
+    /// When it was found out.
+    PRE_DELAY = "pre-delay";
+    /// When it was found out.
+    POST_DELAY = "post-delay";
+    /// When it was found out.
+    POST_OPEN = "post-open";
+    /// An error without a text of its own.
+    ERRNO = "errno {d}";
+    /// The path is longer than the kernel takes.
+    PATH = "path";
+    /// The notification is longer than the tracer's buffer.
+    SIZES = "notification";
+    /// The target's message came without its descriptor.
+    NO_DESCRIPTOR = "descriptor";
+    /// Where the memory is.
+    MEMORY_FILE = "/proc/{d}/mem";
+
     ; calls:
         clock_gettime clone close exit_group fork getpid getppid ioctl kill mkdir mkdirat mmap munmap
         nanosleep openat ppoll prctl pread64 process_vm_readv readlinkat recvmsg rt_sigaction
@@ -180,7 +197,7 @@ usage: seccomp-notify-min [options] <dir> <dir>...
 
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.
-    errors:
+    errnos:
         1 "Operation not permitted";
         2 "No such file or directory";
         3 "No such process";
@@ -235,7 +252,7 @@ usage: seccomp-notify-min [options] <dir> <dir>...
 /// The directives' codes. `\n` (10) is none of them.
 pub mod directive {
     /// The formats of a number, from 1 on: base as bits a digit (0: ten), width, what fills it.
-    pub const NUMBERS: [(u32, u32, u8); 7] = [
+    pub static NUMBERS: [(u8, u8, u8); 7] = [
         (0, 1, b' '),
         (4, 1, b' '),
         (3, 1, b' '),
@@ -246,15 +263,13 @@ pub mod directive {
     ];
     /// The string.
     pub const STRING: u8 = 8;
-    /// A byte.
-    pub const BYTE: u8 = 9;
     /// A text.
-    pub const TEXT: u8 = 11;
+    pub const TEXT: u8 = 9;
     /// An errno's text.
-    pub const ERRNO: u8 = 12;
+    pub const ERRNO: u8 = 11;
     /// As they are written, from code 1 on.
-    pub(super) const WRITTEN: [&str; 12] =
-        ["d}", "x}", "o}", "03}", "06}", "7}", "14}", "s}", "c}", "\n", "t}", "e}"];
+    pub(super) const WRITTEN: [&str; 11] =
+        ["d}", "x}", "o}", "03}", "06}", "7}", "14}", "s}", "t}", "\n", "e}"];
 }
 
 /// The bytes that stand for pairs begin here.

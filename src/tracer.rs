@@ -2,17 +2,17 @@
 //! the target's place, and answers.
 
 use crate::abi::{
-    PATH_MAX, Request, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGTERM, Timespec, seccomp_notif_resp,
+    PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGTERM, Timespec,
     seccomp_notif_sizes,
 };
 use crate::arch;
-use crate::failure::{Process, status};
-use crate::handover::{self, Received};
+use crate::failure::{Process, pad, status};
+use crate::handover;
 use crate::listener::Listener;
-use crate::memory::{Memory, Trouble};
+use crate::memory::Memory;
 use crate::options::Options;
 use crate::policy::{self, Place};
-use crate::sys::{self, Errno, Failure, Fd, Fits, Pid, ZStr};
+use crate::sys::{self, Errno, Fd, Fits, Pid, ZStr};
 use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
@@ -24,186 +24,197 @@ const SHORT: usize = 256;
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     if options.count == 0 {
         let me = sys::getpid().or_fail(ME);
-        ME.say(Fd::STDOUT, text::TRACER_PID, None, &[me.0.into()]);
+        ME.say(text::TRACER_PID, [me.0.into()]);
     }
 
     let listener = match handover::receive(socket) {
-        Ok(Received::Descriptor(listener)) => listener,
+        Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
+        Some(listener) => listener,
         // The target failed, and has said why.
-        Ok(Received::End) => sys::exit_group(status::SUCCESS),
-        Ok(Received::Nothing) => {
-            ME.fail(Failure { call: text::NO_DESCRIPTOR, errno: Errno::EMFILE })
-        }
-        Err(failure) => ME.fail(failure),
+        None => sys::exit_group(status::SUCCESS),
     };
 
     let mut sizes = seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-    if let Err(failure) = sys::seccomp_get_notif_sizes(&mut sizes).checked() {
-        ME.fail_seccomp(failure)
+    if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
+        ME.fail_seccomp(errno)
     }
-    let Some(fits) = Fits::new(&sizes) else {
-        ME.fail(Failure { call: text::SIZES, errno: Errno::EMSGSIZE })
-    };
+    let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
-    let listener = Listener::new(listener, fits, target);
-    let mut tracer =
-        Tracer { options, listener, memory: Memory::new(target), place: Place::new() };
-    tracer.answer_all();
+    let mut tracer = Tracer {
+        options: *options,
+        listener: Listener::new(listener, fits, target),
+        place: Place::new(),
+        memory: Memory::new(target),
+        response: Response::ZERO,
+        request: Request::ZERO,
+    };
+    while tracer.listener.receive(&mut tracer.request) {
+        tracer.answer();
+    }
+    // Nobody is left under the filter.
     sys::exit_group(status::SUCCESS)
 }
 
-/// What the tracer needs for each notification.
-struct Tracer<'a> {
-    options: &'a Options,
+/// What the tracer needs for a notification, and what it keeps from one to the next.
+struct Tracer {
+    options: Options,
     listener: Listener,
-    memory: Memory,
     place: Place,
+    memory: Memory,
+    response: Response,
+    request: Request,
 }
 
-/// What the target is told.
-enum Verdict {
-    /// Its call failed.
-    Refuse(Errno),
-    /// Its call failed as every call of this path does, after which the tracer ends.
+/// Whether there will be another notification.
+#[derive(PartialEq)]
+enum Next {
+    Notification,
     Farewell,
-    /// The directory has been made; its path has that many bytes.
-    Made(usize),
-    /// Its call is to go on by itself.
-    Continue,
 }
 
-impl Tracer<'_> {
-    /// Answers notifications until there are no more.
-    fn answer_all(&mut self) {
-        while let Some(request) = check(self.listener.receive()) {
-            let verdict = self.judge(&request);
-            let mut resp = seccomp_notif_resp { id: request.notif.id, val: 0, error: 0, flags: 0 };
-            match verdict {
-                Verdict::Refuse(errno) => resp.error = -errno.into_raw(),
-                Verdict::Farewell => {
-                    resp.error = -Errno::EPERM.into_raw();
-                    // The target may end before the farewell is said, and the parent come to kill
-                    // the tracer: let it be said all the same.
-                    sys::rt_sigprocmask(1 << (SIGTERM - 1)).or_fail(ME);
-                }
-                // An odd number for mkdir: it shows that the tracer made it up.
-                Verdict::Made(length) => resp.val = length as i64,
-                Verdict::Continue => resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+impl Tracer {
+    /// Answers the notification that has been received.
+    #[inline(never)]
+    fn answer(&mut self) {
+        self.response = Response::ZERO;
+        self.response.resp.id = self.request.notif.id;
+        let next = self.judge();
+        if next == Next::Farewell {
+            // The target may end before the farewell is said, and the parent come to kill the
+            // tracer: let it be said all the same.
+            sys::rt_sigprocmask(&(1 << (SIGTERM - 1))).or_fail(ME);
+        }
+
+        match self.listener.send(&self.response) {
+            Ok(()) => {}
+            // Before Linux 5.5, which brought the flag.
+            Err(errno @ Errno::EINVAL) => {
+                ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE)
             }
-            match self.listener.send(&resp.into()).checked() {
-                Ok(()) => {}
-                Err(Failure { errno: Errno::ENOENT, .. }) => {
-                    self.tell(text::TRACER_ENOENT, None, &[]);
-                }
-                // Before Linux 5.5, which brought the flag.
-                Err(failure @ Failure { errno: Errno::EINVAL, .. }) if resp.flags != 0 => {
-                    ME.give_up(failure, text::HINT_CONTINUE)
-                }
-                Err(failure) => ME.fail(failure),
-            }
-            if let Verdict::Farewell = verdict {
-                self.tell(text::TRACER_ENDS, None, &[]);
-                sys::exit_group(status::FAREWELL)
-            }
+            Err(_) => self.tell(text::TRACER_ENOENT, []),
+        }
+
+        if next == Next::Farewell {
+            self.tell(text::TRACER_ENDS, []);
+            sys::exit_group(status::FAREWELL)
         }
     }
 
-    /// Waits where it was asked for, reads the path, and decides.
-    fn judge(&mut self, request: &Request) -> Verdict {
+    /// Waits where it was asked for, reads the path, decides and acts.
+    fn judge(&mut self) -> Next {
         if self.options.delay > 0 {
-            self.tell_got(request);
-            if !self.is_alive(request, text::PRE_DELAY) {
-                return Verdict::Refuse(Errno::EPERM);
+            self.tell_got();
+            if !self.is_alive(text::PRE_DELAY) {
+                return self.refuse(Errno::EPERM);
             }
             self.delay();
-            if !self.is_alive(request, text::POST_DELAY) {
-                return Verdict::Refuse(Errno::EPERM);
+            if !self.is_alive(text::POST_DELAY) {
+                return self.refuse(Errno::EPERM);
             }
         }
-        let mut path = [0; SHORT];
-        self.judge_path(request, &mut path).unwrap_or_else(|| self.judge_long(request))
+        self.judge_path(&mut [0; SHORT]).unwrap_or_else(|| self.judge_long_path())
     }
 
     /// The same for a path that is longer than most, in a frame of its own.
     #[cold]
     #[inline(never)]
-    fn judge_long(&mut self, request: &Request) -> Verdict {
-        let mut path = [0; PATH_MAX];
-        self.judge_path(request, &mut path).unwrap_or_else(|| {
-            self.unreadable(request, Failure { call: text::PATH, errno: Errno::ENAMETOOLONG }, Errno::ENAMETOOLONG)
-        })
+    fn judge_long_path(&mut self) -> Next {
+        self.judge_path(&mut [0; PATH_MAX])
+            .unwrap_or_else(|| self.cannot_read(text::PATH, Errno::ENAMETOOLONG))
     }
 
-    /// Reads the path into `buffer` and decides; nothing if it is too long for that.
+    /// Reads the path into `buffer`, decides and acts; nothing if it is too long for that.
     #[inline(never)]
-    fn judge_path(&mut self, request: &Request, buffer: &mut [u8]) -> Option<Verdict> {
-        let notif = &request.notif;
-        let address = notif.data.args[arch::PATH];
+    fn judge_path(&mut self, buffer: &mut [u8]) -> Option<Next> {
+        let notif = &self.request.notif;
+        let (address, mode) = (notif.data.args[arch::PATH], notif.data.args[arch::MODE]);
         let read = self.memory.read(Pid(notif.pid), address, buffer);
 
         // Only now it is known whose memory that was.
-        if !check(self.listener.is_valid(notif.id)) {
-            self.tell_got_late(request);
-            tell_died(text::POST_OPEN);
-            return Some(Verdict::Refuse(Errno::EPERM));
+        if !self.is_alive(text::POST_OPEN) {
+            return Some(self.refuse(Errno::EPERM));
         }
         let read = match read {
             Ok(read) => read,
-            Err(Trouble::Address(failure)) => {
-                return Some(self.unreadable(request, failure, Errno::EFAULT));
-            }
-            Err(Trouble::Access(opened, failure)) => {
-                ME.complain(opened);
-                ME.give_up(failure, text::HINT_MEMORY)
-            }
-            Err(Trouble::Other(failure)) => ME.fail(failure),
+            Err(errno) => return Some(self.judge_nothing(errno)),
         };
 
-        let is_full = read == buffer.len();
-        let Some(length) = buffer.iter().take(read).position(|&byte| byte == 0) else {
-            if is_full {
+        let Some((path, rest)) = buffer.get(..read).and_then(ZStr::split) else {
+            if read == buffer.len() {
                 return None;
             }
-            let failure = Failure { call: text::PATH, errno: Errno::EFAULT };
-            return Some(self.unreadable(request, failure, Errno::EFAULT));
+            return Some(self.cannot_read(text::PATH, Errno::EFAULT));
         };
-        let path = buffer.get_mut(..=length)?;
-        let mode = notif.data.args[arch::MODE];
+        let length = read - rest.len() - 1;
 
-        let told = ZStr::within(path);
         if self.options.delay > 0 {
-            self.tell(text::TRACER_MKDIR, told, &[mode]);
+            self.tell_about(text::TRACER_MKDIR, path, [mode]);
         } else {
+            let notif = &self.request.notif;
             let numbers = [notif.pid.into(), notif.id, mode];
-            self.tell(text::TRACER_GOT_MKDIR, told, &numbers);
+            self.tell_about(text::TRACER_GOT_MKDIR, path, numbers);
         }
 
-        Some(if path.starts_with(policy::BENEATH) {
-            match self.place.make(path.get_mut(policy::BENEATH.len()..)?, mode as u32) {
-                Ok(()) => Verdict::Made(length),
-                Err(errno) => Verdict::Refuse(errno),
+        if policy::creates(path) {
+            let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length)?;
+            match self.place.make(beneath, mode as u32) {
+                // An odd number for mkdir: it shows that the tracer made it up.
+                Ok(()) => self.response.resp.val = length as i64,
+                Err(errno) => return Some(self.refuse(errno)),
             }
-        } else if path == policy::FAREWELL {
-            Verdict::Farewell
+        } else if path == ZStr::from(policy::FAREWELL) {
+            self.refuse(Errno::EPERM);
+            return Some(Next::Farewell);
         } else if self.options.let_through {
-            Verdict::Continue
+            self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         } else {
-            Verdict::Refuse(Errno::EPERM)
-        })
+            self.refuse(Errno::EPERM);
+        }
+        Some(Next::Notification)
     }
 
-    /// The verdict on a path that cannot be read: the target's doing, which the tracer survives.
-    fn unreadable(&self, request: &Request, failure: Failure, errno: Errno) -> Verdict {
-        self.tell_got_late(request);
-        ME.complain(failure);
-        Verdict::Refuse(errno)
+    /// Decides where the target's memory could not be read, though the target is there.
+    #[cold]
+    #[inline(never)]
+    fn judge_nothing(&mut self, errno: Errno) -> Next {
+        match errno {
+            // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
+            // offset.
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
+                self.cannot_read(text::PATH, Errno::EFAULT)
+            }
+            // Only the way without /proc fails like this.
+            Errno::EPERM => {
+                ME.give_up(text::name::process_vm_readv, errno, text::HINT_MEMORY)
+            }
+            Errno::ENOSYS => {
+                ME.give_up(text::name::process_vm_readv, errno, text::HINT_PROC)
+            }
+            _ => ME.fail(text::name::pread64, errno),
+        }
+    }
+
+    /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
+    #[inline(never)]
+    fn cannot_read(&mut self, what: Text, errno: Errno) -> Next {
+        self.tell_got_late();
+        ME.complain(what, errno);
+        self.refuse(errno)
+    }
+
+    /// The target's call is to fail.
+    fn refuse(&mut self, errno: Errno) -> Next {
+        self.response.resp.error = -errno.into_raw();
+        Next::Notification
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.
-    fn is_alive(&self, request: &Request, when: Text) -> bool {
-        let alive = check(self.listener.is_valid(request.notif.id));
+    #[inline(never)]
+    fn is_alive(&self, when: Text) -> bool {
+        let alive = self.listener.is_valid(self.request.notif.id);
         if !alive {
-            tell_died(when);
+            self.tell_got_late();
+            ME.say(text::TRACER_DIED, [when.0.into()]);
         }
         alive
     }
@@ -211,44 +222,50 @@ impl Tracer<'_> {
     /// Lets the seconds pass, and counts them down.
     fn delay(&self) {
         let delay = u64::from(self.options.delay);
-        self.tell(text::TRACER_DELAYS, None, &[delay, delay]);
+        self.tell(text::TRACER_DELAYS, [delay, delay]);
         for left in (0..delay).rev() {
             let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
             // Interrupted, it goes on with what remains.
-            sys::again(|| sys::nanosleep(&mut second)).or_fail(ME);
+            sys::nanosleep(&mut second).or_fail(ME);
             if left > 0 {
-                self.tell(text::TRACER_COUNTS, None, &[left]);
+                self.tell(text::TRACER_COUNTS, [left]);
             }
         }
-        self.tell(text::TRACER_DELAYED, None, &[]);
+        self.tell(text::TRACER_DELAYED, []);
     }
 
     /// Tells that a notification came.
-    fn tell_got(&self, request: &Request) {
-        self.tell(text::TRACER_GOT, None, &[request.notif.pid.into(), request.notif.id]);
+    #[inline(never)]
+    fn tell_got(&self) {
+        self.tell(text::TRACER_GOT, [self.request.notif.pid.into(), self.request.notif.id]);
     }
 
-    /// The same where it has not been told, as before a delay, or in one write with the path.
-    fn tell_got_late(&self, request: &Request) {
+    /// The same where it has not been told before a delay.
+    fn tell_got_late(&self) {
         if self.options.delay == 0 {
-            self.tell_got(request);
+            self.tell_got();
         }
     }
 
     /// A line of the transcript, which the measuring mode has not.
-    fn tell(&self, text: Text, string: Option<ZStr>, numbers: &[u64]) {
+    #[inline(always)]
+    fn tell<const N: usize>(&self, text: Text, numbers: [u64; N]) {
+        let [a, b, c] = pad(numbers);
+        self.tell_all(text, None, a, b, c);
+    }
+
+    /// The same with a string.
+    #[inline(always)]
+    fn tell_about<const N: usize>(&self, text: Text, string: ZStr, numbers: [u64; N]) {
+        let [a, b, c] = pad(numbers);
+        self.tell_all(text, Some(string), a, b, c);
+    }
+
+    /// All that a line can have, in registers.
+    #[inline(never)]
+    fn tell_all(&self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
         if self.options.count == 0 {
-            ME.say(Fd::STDOUT, text, string, numbers);
+            ME.say_about(text, string, [a, b, c]);
         }
     }
-}
-
-/// Tells that a notification's ID is no longer valid.
-fn tell_died(when: Text) {
-    ME.say(Fd::STDERR, text::TRACER_DIED, None, &[when.0.into()]);
-}
-
-/// The value; or tells of the failure and ends.
-fn check<T>(result: Result<T, Failure>) -> T {
-    result.unwrap_or_else(|failure| ME.fail(failure))
 }

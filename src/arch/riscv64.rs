@@ -4,7 +4,7 @@
 use syscalls::Sysno;
 
 use crate::abi::{AT_FDCWD, SIGCHLD, SignalHandler, kernel_sigaction, kernel_sigset_t};
-use crate::sys::{Answer, Fork, ZStr, call};
+use crate::sys::{Call, Fork, ZStr, call};
 
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_RISCV64;
@@ -16,6 +16,11 @@ pub const FOREIGN_NUMBERS: Option<u32> = None;
 pub const PATH: usize = 1;
 /// The place of the mode among the notified call's arguments.
 pub const MODE: usize = 2;
+
+/// The number of `fork`'s arguments.
+pub const FORK: usize = 5;
+/// The number of `mkdir`'s arguments.
+pub const MKDIR: usize = 3;
 
 /// Defines `_start`: the kernel enters here with the stack pointer at argc, 16-aligned.
 #[macro_export]
@@ -32,7 +37,7 @@ macro_rules! start {
 /// `pid_t fork(void)`, by `clone(SIGCHLD)`: 0 in the child, the child's PID in the parent
 /// (`clone(2)`).
 #[inline(always)]
-pub fn fork() -> Answer<Fork> {
+pub fn fork() -> Call<'static, Fork, FORK> {
     // SAFETY: touches no memory; the child goes on in a copy, as the only thread there is.
     unsafe { call!(clone, SIGCHLD, 0, 0, 0, 0) }
 }
@@ -40,7 +45,7 @@ pub fn fork() -> Answer<Fork> {
 /// `int mkdir(const char *path, mode_t mode)`, by `mkdirat(AT_FDCWD, path, mode)` (`mkdir(2)`),
 /// the call that the filter notifies.
 #[inline(always)]
-pub fn mkdir(path: ZStr, mode: u32) -> Answer<usize> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, MKDIR> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdirat, AT_FDCWD, path.address(), mode) }
 }

@@ -5,7 +5,7 @@ use core::arch::naked_asm;
 use syscalls::Sysno;
 
 use crate::abi::{SignalHandler, kernel_sigaction, kernel_sigset_t};
-use crate::sys::{Answer, Fork, ZStr, call};
+use crate::sys::{Call, Fork, ZStr, call};
 
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
@@ -17,6 +17,11 @@ pub const FOREIGN_NUMBERS: Option<u32> = Some(linux_raw_sys::general::__X32_SYSC
 pub const PATH: usize = 0;
 /// The place of the mode among the notified call's arguments.
 pub const MODE: usize = 1;
+
+/// The number of `fork`'s arguments.
+pub const FORK: usize = 0;
+/// The number of `mkdir`'s arguments.
+pub const MKDIR: usize = 2;
 
 /// Defines `_start`: the kernel enters here with the stack pointer at argc (System V ABI, AMD64
 /// supplement, 3.4.1), 16-aligned, so that one `call` leaves it as a function expects it.
@@ -33,14 +38,14 @@ macro_rules! start {
 
 /// `pid_t fork(void)`: 0 in the child, the child's PID in the parent (`fork(2)`).
 #[inline(always)]
-pub fn fork() -> Answer<Fork> {
+pub fn fork() -> Call<'static, Fork, FORK> {
     // SAFETY: touches no memory; the child goes on in a copy, as the only thread there is.
     unsafe { call!(fork) }
 }
 
 /// `int mkdir(const char *path, mode_t mode)` (`mkdir(2)`), the call that the filter notifies.
 #[inline(always)]
-pub fn mkdir(path: ZStr, mode: u32) -> Answer<usize> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, MKDIR> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdir, path.address(), mode) }
 }
