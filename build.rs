@@ -1,10 +1,26 @@
 //! Tells the linker how the program is put together. Nothing is generated or compiled here.
 
 use std::env;
+use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=linker/image.ld");
-    let link = |argument: &str| println!("cargo::rustc-link-arg-bins={argument}");
+    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+
+    // A C compiler as linker is told in its own way; a linker called directly (.cargo/config.toml)
+    // knows of no start-up files and takes its options as they stand.
+    let linker = env::var("RUSTC_LINKER").unwrap_or_default();
+    let stem = Path::new(&linker).file_stem().unwrap_or_default().to_string_lossy();
+    let direct = stem.ends_with("lld");
+    let link = |argument: &str| match argument.strip_prefix("-Wl,") {
+        Some(options) if direct => {
+            for option in options.split(',') {
+                println!("cargo::rustc-link-arg-bins={option}");
+            }
+        }
+        _ if direct && argument == "-nostartfiles" => {}
+        _ => println!("cargo::rustc-link-arg-bins={argument}"),
+    };
 
     // No C start-up files and no C library: `_start` is ours.
     link("-nostartfiles");

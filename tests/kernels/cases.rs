@@ -1,0 +1,685 @@
+//! What is tried on each kernel, and what must come of it: a shell function for the machine (`init.sh`
+//! has its vocabulary) beside the judgement of its report, case by case, in the order in which they run.
+
+use crate::images::Architecture;
+use crate::machine::Report;
+use crate::transcript::{
+    ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID, judge,
+};
+
+/// The kernel that a case ran on.
+pub struct Kernel {
+    pub architecture: &'static Architecture,
+    pub version: (u32, u32),
+    /// As the kernel itself gives it.
+    pub release: String,
+}
+
+impl Kernel {
+    fn since(&self, major: u32, minor: u32) -> bool {
+        self.version >= (major, minor)
+    }
+}
+
+type Outcome = Result<(), String>;
+
+pub struct Case {
+    /// A trial's name ends with it, and it is the shell function's.
+    pub name: &'static str,
+    script: &'static str,
+    pub judge: fn(&Kernel, &Report) -> Outcome,
+    /// Why the case does not exist on an architecture.
+    pub absent: fn(&Architecture) -> Option<&'static str>,
+}
+
+fn everywhere(_: &Architecture) -> Option<&'static str> {
+    None
+}
+
+const fn case(
+    name: &'static str,
+    script: &'static str,
+    judge: fn(&Kernel, &Report) -> Outcome,
+) -> Case {
+    Case {
+        name,
+        script,
+        judge,
+        absent: everywhere,
+    }
+}
+
+/// The program as the first process of the machine: a boot of its own, with nothing but the program
+/// and an empty /tmp in the initramfs.
+pub const AS_INIT: &str = "the_program_as_init";
+/// Its arguments, on the kernel's command line.
+pub const AS_INIT_PARAMETERS: &str = "rdinit=/seccomp-notify-min -- -K /tmp/x /bye";
+
+pub const CASES: &[Case] = &[
+    case("main_job", "run -K /tmp/x /bye; facts /tmp/x /bye", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: directory 600 root", "/bye: absent"])?;
+        main_job(report, "/tmp/x")
+    }),
+    case(
+        "several_directories",
+        "run /tmp/a /etc/b /tmp/a /tmp/nosuch/c /tmp/../etc/d /tmp/deeper /tmp/deeper/e /bye /tmp/late
+         facts /tmp/a /etc/b /etc/d /tmp/deeper/e /tmp/late",
+        |_, report| {
+            ended(report, 0)?;
+            found(
+                report,
+                &[
+                    "/tmp/a: directory 600 root",
+                    "/etc/b: absent",
+                    "/etc/d: absent",
+                    "/tmp/deeper/e: directory 600 root",
+                    "/tmp/late: absent",
+                ],
+            )?;
+            judge(
+                &report.stdout,
+                &report.stderr,
+                &Expected {
+                    target: &[
+                        TARGET_PID,
+                        "Target process: about to make directory \"/tmp/a\"",
+                        "Target process: SUCCESS: mkdir(2) returned = 6",
+                        "Target process: about to make directory \"/etc/b\"",
+                        "Target process: about to make directory \"/tmp/a\"",
+                        "Target process: about to make directory \"/tmp/nosuch/c\"",
+                        "Target process: about to make directory \"/tmp/../etc/d\"",
+                        "Target process: about to make directory \"/tmp/deeper\"",
+                        "Target process: SUCCESS: mkdir(2) returned = 11",
+                        "Target process: about to make directory \"/tmp/deeper/e\"",
+                        "Target process: SUCCESS: mkdir(2) returned = 13",
+                        "Target process: about to make directory \"/bye\"",
+                        "Target process: about to make directory \"/tmp/late\"",
+                        TARGET_ENDS,
+                    ],
+                    tracer: &[
+                        TRACER_PID,
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/a\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/etc/b\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/a\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/nosuch/c\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/../etc/d\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/deeper\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/deeper/e\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/bye\", 600)",
+                        TRACER_ENDS,
+                    ],
+                    parent: &[ENDED, KILLING],
+                    errors: &[
+                        REFUSED,
+                        "Target process: mkdir: File exists",
+                        "Target process: mkdir: No such file or directory",
+                        REFUSED,
+                        REFUSED,
+                        "Target process: mkdir: Function not implemented",
+                    ],
+                },
+            )
+        },
+    ),
+    case("second_filter_errno", "run -f e /tmp/x /bye; facts /tmp/x", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: absent"])?;
+        // No call ever waits for the tracer, which may be killed before it says a word.
+        let tracer: &[&str] = if report.stdout.contains("Tracer:") { &[TRACER_PID] } else { &[] };
+        second_filter_errno(report, tracer, &[ENDED, KILLING])
+    }),
+    // Nothing tells this tracer that the target has ended but what the kernel of its time has for it.
+    case("second_filter_errno_and_keep", "run -Kfe /tmp/x /bye; facts /tmp/x", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: absent"])?;
+        second_filter_errno(report, &[TRACER_PID], &[ENDED])
+    }),
+    case("second_filter_trace", "run -f t -K /tmp/x /bye; facts /tmp/x", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: directory 600 root"])?;
+        main_job(report, "/tmp/x")
+    }),
+    case("delay", "run -d 1 /tmp/x; facts /tmp/x", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: directory 600 root"])?;
+        one_path(
+            report,
+            &["Target process: SUCCESS: mkdir(2) returned = 6"],
+            &[GOT, "Tracer: delaying for 1 seconds: 1", "Tracer: mkdir(\"/tmp/x\", 600)"],
+            &[ENDED, KILLING],
+            &[],
+        )
+    }),
+    case("keep_without_bye", "run -K /tmp/x; facts /tmp/x", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp/x: directory 600 root"])?;
+        one_path(
+            report,
+            &["Target process: SUCCESS: mkdir(2) returned = 6"],
+            &[GOT, "Tracer: mkdir(\"/tmp/x\", 600)"],
+            &[ENDED],
+            &[],
+        )
+    }),
+    case("measuring", "run -b 200 /nope", |_, report| {
+        ended(report, 0)?;
+        silent(report)?;
+        measured(&report.stdout, 200)
+    }),
+    case(
+        "continue_flag",
+        "run -c -K /tmp/x /made /bye; facts /tmp/x /made /bye; rm -rf /made",
+        |_, report| {
+            ended(report, 0)?;
+            found(
+                report,
+                &["/tmp/x: directory 600 root", "/made: directory 600 root", "/bye: absent"],
+            )?;
+            judge(
+                &report.stdout,
+                &report.stderr,
+                &Expected {
+                    target: &[
+                        TARGET_PID,
+                        "Target process: about to make directory \"/tmp/x\"",
+                        "Target process: SUCCESS: mkdir(2) returned = 6",
+                        "Target process: about to make directory \"/made\"",
+                        // The kernel made it, not the tracer.
+                        "Target process: SUCCESS: mkdir(2) returned = 0",
+                        "Target process: about to make directory \"/bye\"",
+                        TARGET_ENDS,
+                    ],
+                    tracer: &[
+                        TRACER_PID,
+                        GOT,
+                        "Tracer: mkdir(\"/tmp/x\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/made\", 600)",
+                        GOT,
+                        "Tracer: mkdir(\"/bye\", 600)",
+                        TRACER_ENDS,
+                    ],
+                    parent: &[ENDED],
+                    errors: &[REFUSED],
+                },
+            )
+        },
+    ),
+    case("killable_wait", "run -w -K /tmp/x /bye; facts /tmp/x", |kernel, report| {
+        if !kernel.since(5, 19) {
+            found(report, &["/tmp/x: absent"])?;
+            return refused(report, "-w needs Linux 5.19");
+        }
+        ended(report, 0)?;
+        found(report, &["/tmp/x: directory 600 root"])?;
+        main_job(report, "/tmp/x")
+    }),
+    case(
+        "signal_during_the_delay",
+        "background -K -d 2 /tmp/x
+         await delaying; kill -INT $(number_of 'Target process'); collect; facts /tmp/x",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/tmp/x: absent"])?;
+            one_path(
+                report,
+                &["Target process: received signal"],
+                &[GOT, "Tracer: delaying for 2 seconds: 2 1", GONE],
+                &[ENDED],
+                &["Target process: mkdir: Interrupted system call", DIED_POST_DELAY],
+            )
+        },
+    ),
+    // Linux 5.19: a call that was received is not taken away by a signal that has a handler.
+    case(
+        "signal_during_the_delay_of_a_killable_wait",
+        "background -w -K -d 2 /tmp/x
+         await delaying; kill -INT $(number_of 'Target process'); collect; facts /tmp/x",
+        |kernel, report| {
+            if !kernel.since(5, 19) {
+                return refused(report, "-w needs Linux 5.19");
+            }
+            ended(report, 0)?;
+            found(report, &["/tmp/x: directory 600 root"])?;
+            one_path(
+                report,
+                &[
+                    "Target process: received signal",
+                    "Target process: SUCCESS: mkdir(2) returned = 6",
+                ],
+                &[GOT, "Tracer: delaying for 2 seconds: 2 1", "Tracer: mkdir(\"/tmp/x\", 600)"],
+                &[ENDED],
+                &[],
+            )
+        },
+    ),
+    case(
+        "target_killed_during_the_delay",
+        "background -K -d 2 /tmp/x
+         await delaying; kill -KILL $(number_of 'Target process'); collect; facts /tmp/x",
+        |_, report| {
+            ended(report, 1)?;
+            found(report, &["/tmp/x: absent"])?;
+            judge(
+                &report.stdout,
+                &report.stderr,
+                &Expected {
+                    target: &[TARGET_PID, "Target process: about to make directory \"/tmp/x\""],
+                    tracer: &[
+                        TRACER_PID,
+                        GOT,
+                        "Tracer: delaying for 2 seconds: 2 1",
+                        GONE,
+                    ],
+                    parent: &[ENDED],
+                    errors: &[DIED_POST_DELAY, "Parent: target process was killed by signal 9"],
+                },
+            )
+        },
+    ),
+    case(
+        "tracer_killed_during_the_delay",
+        "background -d 20 /tmp/x
+         await delaying; kill -KILL $(number_of Tracer); collect; facts /tmp/x",
+        |_, report| {
+            ended(report, 1)?;
+            found(report, &["/tmp/x: absent"])?;
+            told(report, "Target process: mkdir: Function not implemented")?;
+            told(report, "Parent: tracer was killed by signal 9")
+        },
+    ),
+    case(
+        "parent_killed_during_the_delay",
+        "background -d 30 /tmp/x
+         await delaying; kill -KILL $job; collect
+         usleep 500000; echo \"left: $(ours)\" >&3; facts /tmp/x",
+        |_, report| {
+            ended(report, 128 + 9)?;
+            found(report, &["left: ", "/tmp/x: absent"])
+        },
+    ),
+    case(
+        "no_proc",
+        "unshare -m sh -c 'umount /proc && exec /seccomp-notify-min -K /tmp/x /bye'; status=$?
+         facts /tmp/x",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/tmp/x: directory 600 root"])?;
+            main_job(report, "/tmp/x")
+        },
+    ),
+    case("no_tmp", "rmdir /tmp; run -K /tmp/x /bye; facts /tmp", |_, report| {
+        ended(report, 0)?;
+        found(report, &["/tmp: absent"])?;
+        beneath_tmp_fails(report, "No such file or directory")
+    }),
+    case(
+        "read_only_tmp",
+        "unshare -m sh -c 'mount -t tmpfs -o ro empty /tmp && exec /seccomp-notify-min -K /tmp/x /bye'
+         status=$?",
+        |_, report| {
+            ended(report, 0)?;
+            beneath_tmp_fails(report, "Read-only file system")
+        },
+    ),
+    case(
+        "link_out_of_tmp",
+        "ln -s /etc /tmp/out; run -K /tmp/out/x /bye; facts /etc/x",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/etc/x: absent"])?;
+            told(report, REFUSED)
+        },
+    ),
+    case(
+        "pid_namespace",
+        "unshare -m -p -f sh -c 'mount -t proc proc /proc && exec /seccomp-notify-min -K /tmp/x /bye'
+         status=$?; facts /tmp/x",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/tmp/x: directory 600 root"])?;
+            main_job(report, "/tmp/x")
+        },
+    ),
+    case(
+        "another_supervisor_listens",
+        "/under-filter --supervised $P -K /tmp/x /bye; status=$?; facts /tmp/x",
+        |_, report| {
+            found(report, &["/tmp/x: absent"])?;
+            refused(report, "another supervisor already listens")
+        },
+    ),
+    case("usage_error", "run -K", |_, report| {
+        ended(report, 1)?;
+        nothing_started(report)?;
+        told(report, "seccomp-notify-min: no directory given")
+    }),
+    Case {
+        name: "a_32_bit_program_under_the_filter",
+        // The same program, without the filter; a native one, with it; and then the foreign one.
+        script: "/bin32/busybox true; echo \"unfiltered: $?\" >&3
+            /under-filter /bin/busybox true; echo \"native: $?\" >&3
+            /under-filter /bin32/busybox true; status=$?",
+        judge: |_, report| {
+            found(report, &["unfiltered: 0", "native: 0"])?;
+            ended(report, 128 + 31) // SIGSYS
+        },
+        absent: |architecture| match architecture.compat {
+            Some(_) => None,
+            None => Some("Debian has no 32-bit programs for it"),
+        },
+    },
+    case(
+        "user_where_yama_allows_all",
+        "yama 0; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x",
+        by_user,
+    ),
+    case(
+        "user_where_yama_allows_descendants",
+        "yama 1; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x; yama 0",
+        by_user,
+    ),
+    case(
+        "user_where_yama_allows_descendants_and_no_proc",
+        "yama 1
+         unshare -m sh -c \"umount /proc && exec su user -c 'exec $P -K /tmp/x /bye'\"; status=$?
+         facts /tmp/x; yama 0",
+        by_user,
+    ),
+    case(
+        "user_who_cannot_read_the_program",
+        "cp $P /tmp/unreadable; chmod 711 /tmp/unreadable
+         as_user /tmp/unreadable -K /tmp/x /bye; facts /tmp/x",
+        by_user,
+    ),
+    case(
+        "user_where_yama_allows_the_capable",
+        "yama 2; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x; yama 0",
+        |_, report| {
+            found(report, &["/tmp/x: absent"])?;
+            refused(report, "ptrace_scope")
+        },
+    ),
+    case(
+        "root_where_yama_allows_the_capable",
+        "yama 2; run -K /tmp/x /bye; facts /tmp/x; yama 0",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/tmp/x: directory 600 root"])?;
+            main_job(report, "/tmp/x")
+        },
+    ),
+    // Yama's scope 3 stays until the machine ends: nothing may follow these two.
+    case(
+        "user_where_yama_allows_none",
+        "yama 3; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x",
+        |_, report| {
+            found(report, &["/tmp/x: absent"])?;
+            refused(report, "ptrace_scope")
+        },
+    ),
+    case("root_where_yama_allows_none", "yama 3; run -K /tmp/x /bye; facts /tmp/x", |_, report| {
+        found(report, &["/tmp/x: absent"])?;
+        refused(report, "ptrace_scope")
+    }),
+];
+
+const GONE: &str = "Tracer: response failed with ENOENT; \
+    perhaps target process's syscall was interrupted by signal?";
+const DIED_POST_DELAY: &str =
+    "Tracer: notification ID check (post-delay): target has died!!!!!!!!!!!";
+
+/// The init script for the cases that `architecture` has.
+pub fn init(architecture: &Architecture) -> String {
+    let cases = || {
+        CASES
+            .iter()
+            .filter(|case| (case.absent)(architecture).is_none())
+    };
+    let functions: Vec<String> = cases()
+        .map(|case| format!("case_{}() {{\n{}\n}}", case.name, case.script))
+        .collect();
+    let names: Vec<&str> = cases().map(|case| case.name).collect();
+    include_str!("init.sh")
+        .replace("\n@CASES@\n", &format!("\n{}\n", functions.join("\n")))
+        .replace("in @NAMES@;", &format!("in {};", names.join(" ")))
+}
+
+/// Judges the console of the machine whose first process the program was: its transcript, and how the
+/// kernel mourned it.
+pub fn judge_as_init(console: &str) -> Outcome {
+    let last_words = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000";
+    if !console.contains(last_words) {
+        return Err(format!("no '{last_words}' on the console:\n{console}"));
+    }
+    // Standard output and standard error are one console; other lines are the kernel's and the firmware's.
+    let ours = |line: &&str| {
+        line.is_empty()
+            || ["Target process: ", "Tracer: ", "Parent: "]
+                .iter()
+                .any(|p| line.starts_with(p))
+    };
+    let is_error = |line: &&str| line.starts_with("Target process: mkdir: ");
+    let first = |process: &str| console.find(&format!("{process}: PID = "));
+    let (Some(target), Some(tracer)) = (first("Target process"), first("Tracer")) else {
+        return Err(format!("target or tracer said nothing:\n{console}"));
+    };
+    let start = target.min(tracer);
+    let end = console[start..]
+        .find("Parent: ")
+        .map(|at| start + at)
+        .ok_or("no parent's line")?;
+    let end = console[end..]
+        .find('\n')
+        .map_or(console.len(), |at| end + at + 1);
+    let said: Vec<&str> = console[start..end].lines().filter(ours).collect();
+    let join = |lines: Vec<&str>| {
+        lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    let report = Report {
+        stdout: join(
+            said.iter()
+                .copied()
+                .filter(|line| !is_error(line))
+                .collect(),
+        ),
+        stderr: join(said.iter().copied().filter(is_error).collect()),
+        ..Report::default()
+    };
+    main_job(&report, "/tmp/x")
+}
+
+// The words of the judgements.
+
+fn ended(report: &Report, status: u32) -> Outcome {
+    if report.status != status {
+        return Err(format!("it should end with status {status}"));
+    }
+    Ok(())
+}
+
+fn found(report: &Report, facts: &[&str]) -> Outcome {
+    let found: Vec<&str> = report.facts.lines().collect();
+    if found != facts {
+        return Err(format!(
+            "it should be found afterwards:\n  {}",
+            facts.join("\n  ")
+        ));
+    }
+    Ok(())
+}
+
+fn silent(report: &Report) -> Outcome {
+    if !report.stderr.is_empty() {
+        return Err("nothing should be on standard error".into());
+    }
+    Ok(())
+}
+
+fn told(report: &Report, reason: &str) -> Outcome {
+    if !report.stderr.contains(reason) {
+        return Err(format!("standard error should tell '{reason}'"));
+    }
+    Ok(())
+}
+
+fn nothing_started(report: &Report) -> Outcome {
+    if !report.stdout.is_empty() {
+        return Err("nothing should be on standard output".into());
+    }
+    Ok(())
+}
+
+/// This system cannot do it, and the reason is told.
+fn refused(report: &Report, reason: &str) -> Outcome {
+    ended(report, 77)?;
+    told(report, reason)
+}
+
+/// The transcript of `-K PATH /bye` with a PATH beneath /tmp.
+fn main_job(report: &Report, path: &str) -> Outcome {
+    judge(
+        &report.stdout,
+        &report.stderr,
+        &Expected {
+            target: &[
+                TARGET_PID,
+                &format!("Target process: about to make directory \"{path}\""),
+                &format!(
+                    "Target process: SUCCESS: mkdir(2) returned = {}",
+                    path.len()
+                ),
+                "Target process: about to make directory \"/bye\"",
+                TARGET_ENDS,
+            ],
+            tracer: &[
+                TRACER_PID,
+                GOT,
+                &format!("Tracer: mkdir(\"{path}\", 600)"),
+                GOT,
+                "Tracer: mkdir(\"/bye\", 600)",
+                TRACER_ENDS,
+            ],
+            parent: &[ENDED],
+            errors: &[REFUSED],
+        },
+    )
+}
+
+/// The main job, done by an ordinary user.
+fn by_user(_: &Kernel, report: &Report) -> Outcome {
+    ended(report, 0)?;
+    found(report, &["/tmp/x: directory 600 user"])?;
+    main_job(report, "/tmp/x")
+}
+
+/// The transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp.
+fn beneath_tmp_fails(report: &Report, error: &str) -> Outcome {
+    judge(
+        &report.stdout,
+        &report.stderr,
+        &Expected {
+            target: &[
+                TARGET_PID,
+                "Target process: about to make directory \"/tmp/x\"",
+                "Target process: about to make directory \"/bye\"",
+                TARGET_ENDS,
+            ],
+            tracer: &[
+                TRACER_PID,
+                GOT,
+                "Tracer: mkdir(\"/tmp/x\", 600)",
+                GOT,
+                "Tracer: mkdir(\"/bye\", 600)",
+                TRACER_ENDS,
+            ],
+            parent: &[ENDED],
+            errors: &[&format!("Target process: mkdir: {error}"), REFUSED],
+        },
+    )
+}
+
+fn second_filter_errno(report: &Report, tracer: &[&str], parent: &[&str]) -> Outcome {
+    judge(
+        &report.stdout,
+        &report.stderr,
+        &Expected {
+            target: &[
+                TARGET_PID,
+                "Target process: about to make directory \"/tmp/x\"",
+                "Target process: about to make directory \"/bye\"",
+                TARGET_ENDS,
+            ],
+            tracer,
+            parent,
+            errors: &["Target process: mkdir: Operation not supported"; 2],
+        },
+    )
+}
+
+/// The transcript of one run for /tmp/x alone, given what target and tracer say about it.
+fn one_path(
+    report: &Report,
+    target: &[&str],
+    tracer: &[&str],
+    parent: &[&str],
+    errors: &[&str],
+) -> Outcome {
+    let announced = [
+        TARGET_PID,
+        "Target process: about to make directory \"/tmp/x\"",
+    ];
+    judge(
+        &report.stdout,
+        &report.stderr,
+        &Expected {
+            target: &[&announced[..], target, &[TARGET_ENDS]].concat(),
+            tracer: &[&[TRACER_PID], tracer].concat(),
+            parent,
+            errors,
+        },
+    )
+}
+
+/// The measurement's form, and that its numbers fit together.
+fn measured(stdout: &str, count: u32) -> Outcome {
+    let number = |start: &str, end: &str| -> Option<f64> {
+        let line = stdout
+            .lines()
+            .find(|line| line.starts_with(start) && line.ends_with(end))?;
+        line.strip_prefix(start)?
+            .strip_suffix(end)?
+            .trim()
+            .parse()
+            .ok()
+    };
+    let executed = number("# Executed ", " system calls");
+    let total = number("     Total time: ", " [sec]");
+    let each = number(" ", " usecs/op");
+    let rate = number(" ", " ops/sec");
+    let (Some(executed), Some(total), Some(each), Some(rate)) = (executed, total, each, rate)
+    else {
+        return Err("the measurement should have its four lines".into());
+    };
+    let is_near = |a: f64, b: f64, by: f64| (a - b).abs() <= by;
+    if executed != f64::from(count)
+        || !is_near(each * executed / 1e6, total, 0.002)
+        || !is_near(rate * each / 1e6, 1.0, 0.05)
+        || stdout.lines().count() != 6
+    {
+        return Err("the measurement's numbers should fit together, in six lines".into());
+    }
+    Ok(())
+}

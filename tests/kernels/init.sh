@@ -1,0 +1,102 @@
+#!/bin/busybox sh
+# The first process of the virtual machine: runs each case in a time limit of its own and frames what
+# it left behind for the host, which alone judges. The cases' functions stand where @CASES@ does and
+# their names where @NAMES@ does, put there by cases.rs. As the second process it is one case.
+
+PATH=/bin
+P=/seccomp-notify-min
+YAMA=/proc/sys/kernel/yama/ptrace_scope
+
+# What a case is written with. Its outcome is `status`; what it writes to descriptor 3 are facts.
+
+run() {
+    "$P" "$@"
+    status=$?
+}
+as_user() {
+    su user -c "exec $*"
+    status=$?
+}
+yama() {
+    if ! echo "$1" >$YAMA; then
+        echo "ptrace_scope is $(cat $YAMA) and cannot be set to $1" >&3
+    fi
+}
+facts() {
+    for path; do
+        if [ -e "$path" ]; then stat -c '%n: %F %a %U' "$path"; else echo "$path: absent"; fi
+    done >&3
+}
+# A run in the background, with its output kept aside for await and number_of, until collect.
+background() {
+    # Emptied here already, or await might see what an earlier case left.
+    : >/run/kept.out
+    "$P" "$@" >/run/kept.out 2>/run/kept.err 3>&- &
+    job=$!
+}
+await() {
+    tries=500
+    until grep -q "$1" /run/kept.out; do
+        tries=$((tries - 1))
+        if [ $tries = 0 ]; then
+            echo "no '$1' came" >&3
+            break
+        fi
+        usleep 20000
+    done
+}
+number_of() {
+    sed -n "s/^$1: PID = //p" /run/kept.out
+}
+collect() {
+    wait "$job"
+    status=$?
+    cat /run/kept.out
+    cat /run/kept.err >&2
+}
+# The processes that execute the program or the helper, but for those that have ended.
+ours() {
+    ls -l /proc/[0-9]*/exe 2>/dev/null |
+        sed -n 's,.* /proc/\([0-9]*\)/exe -> .*\(seccomp-notify-min\|under-filter\|unreadable\).*,\1,p'
+}
+
+@CASES@
+
+if [ $# = 1 ]; then
+    status=
+    "case_$1"
+    exit "$status"
+fi
+
+/bin/busybox --install -s /bin
+mkdir -p /etc /proc /run
+mount -t proc proc /proc
+mkdir -p /dev
+mount -t devtmpfs devices /dev
+printf 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n' >/etc/passwd
+
+echo
+echo "@@release $(uname -r)"
+for name in @NAMES@; do
+    rm -rf /tmp /made
+    mkdir -m 1777 /tmp
+    timeout -s KILL 40 /init "$name" >/run/out 2>/run/err 3>/run/facts </dev/null
+    ended=$?
+    tries=150
+    while [ -n "$(ours)" ] && [ $tries -gt 0 ]; do
+        tries=$((tries - 1))
+        usleep 20000
+    done
+    left=$(ours)
+    for process in $left; do
+        kill -KILL "$process"
+    done
+    echo "@@case $name"
+    for what in out err facts; do
+        echo "@@$what $(base64 -w 0 /run/$what)"
+    done
+    echo "@@left" $left
+    echo "@@end $ended"
+done
+echo "@@done"
+poweroff -f

@@ -1,0 +1,137 @@
+//! A virtual machine: one kernel and one initramfs booted under qemu-system, and what came over its
+//! console. What it boots and what the console should say is not decided here.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::host;
+use crate::images::Architecture;
+
+/// The time limit of one boot with all that is done in it.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What one case left behind in the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The exit status as a shell gives it: 128 and more for a signal, 137 also for the time limit.
+    pub status: u32,
+    pub stdout: String,
+    pub stderr: String,
+    /// What the case looked up afterwards, a line each.
+    pub facts: String,
+    /// The programs of ours that were still running a while later.
+    pub left: String,
+}
+
+/// Boots `kernel` with `initramfs` and returns what came over the console until the machine ended.
+/// `parameters` are added to the kernel's command line.
+pub fn boot(
+    architecture: &Architecture,
+    kernel: &[u8],
+    initramfs: &[u8],
+    parameters: &str,
+) -> Result<String, String> {
+    let room = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = |name: &str, content: &[u8]| {
+        let path = room.path().join(name);
+        fs::write(&path, content)
+            .map(|()| path)
+            .map_err(|e| format!("{name}: {e}"))
+    };
+    let kernel = file("kernel", kernel)?;
+    let initramfs = file("initramfs", initramfs)?;
+    let mut qemu = Command::new(architecture.qemu[0]);
+    qemu.args(&architecture.qemu[1..])
+        .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
+        .args([
+            "-nodefaults",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+        ])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-append")
+        // Quiet but for emergencies; a panic ends the machine at once.
+        .arg(format!(
+            "console={} quiet loglevel=1 panic=-1 {parameters}",
+            architecture.console
+        ));
+    let ran = host::run(&mut qemu, LIMIT)?;
+    let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
+    if ran.status.success() {
+        Ok(console)
+    } else {
+        Err(format!(
+            "qemu: {}: {}",
+            ran.status,
+            String::from_utf8_lossy(&ran.stderr)
+        ))
+    }
+}
+
+/// Reads the console of a machine that ran `init.sh`: the kernel's release and a report a case.
+pub fn reports(console: &str) -> Result<(String, Vec<(String, Report)>), String> {
+    let mut release = None;
+    let mut reports = Vec::new();
+    let mut name = String::new();
+    let mut report = Report::default();
+    let mut is_done = false;
+    for line in console.lines() {
+        // The firmware's last words may stand before the first marker.
+        let Some((_, marked)) = line.split_once("@@") else {
+            continue;
+        };
+        let (what, rest) = marked.split_once(' ').unwrap_or((marked, ""));
+        match what {
+            "release" => release = Some(rest.to_owned()),
+            "case" => {
+                name = rest.to_owned();
+                report = Report::default();
+            }
+            "out" => report.stdout = decode(rest)?,
+            "err" => report.stderr = decode(rest)?,
+            "facts" => report.facts = decode(rest)?,
+            "left" => report.left = rest.trim().to_owned(),
+            "end" => {
+                report.status = rest
+                    .parse()
+                    .map_err(|e| format!("{name}: status {rest}: {e}"))?;
+                reports.push((name.clone(), report.clone()));
+            }
+            "done" => is_done = true,
+            _ => {}
+        }
+    }
+    let last = || {
+        console
+            .lines()
+            .rev()
+            .take(12)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+    };
+    match release {
+        Some(release) if is_done => Ok((release, reports)),
+        _ => Err(format!(
+            "the machine ended early; its console's last lines:\n{}",
+            last().collect::<Vec<_>>().join("\n")
+        )),
+    }
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    let bytes = BASE64_STANDARD
+        .decode(text.trim())
+        .map_err(|e| format!("console: {e}: {text}"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,572 @@
+//! The program on real kernels: x86-64, aarch64 and riscv64 machines under qemu-system, each case a trial.
+//!
+//! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, builds the
+//! images, downloads the kernels into a cache, boots each machine and judges what came over the console. Without
+//! `--ignored` nothing is installed, downloaded or booted. Names given to cargo's test command
+//! choose trials, and only the machines that they need are booted: `x86_64::6.1`, `no_proc`.
+//!
+//! Variables of the environment:
+//! - `KERNELS_README=write`: afterwards the table in README.md is written anew;
+//! - `KERNELS_FROM=FOLDER`: a file ARCHITECTURE-SERIES in it, as `riscv64-6.12`, is booted in the place of
+//!   Debian's kernel, for kernels of one's own;
+//! - `KERNELS_SHOW=1`: the reports of all cases are shown, not only of those that failed.
+//!
+//! A machine that cannot be had is reported as ignored, with the reason, and never as passed.
+
+mod cases;
+mod host;
+mod images;
+mod initramfs;
+mod machine;
+mod matrix;
+mod packages;
+mod recipe;
+mod transcript;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, Kernel};
+use images::{ARCHITECTURES, Architecture, Images};
+use initramfs::Initramfs;
+use machine::Report;
+use matrix::{Cell, Matrix};
+use packages::Index;
+
+/// The kernels, by the series that they must be of, and Debian's suites that have them.
+struct Series {
+    name: &'static str,
+    /// Nothing for the newest there is.
+    version: Option<(u32, u32)>,
+    suites: &'static [&'static str],
+    architectures: &'static [&'static str],
+}
+
+const SERIES: &[Series] = &[
+    Series {
+        name: "5.10",
+        version: Some((5, 10)),
+        suites: &["bullseye"],
+        architectures: &["x86_64", "aarch64"],
+    },
+    Series {
+        name: "6.1",
+        version: Some((6, 1)),
+        suites: &["bookworm"],
+        architectures: &["x86_64", "aarch64"],
+    },
+    Series {
+        name: "6.12",
+        version: Some((6, 12)),
+        suites: &["trixie", "bookworm-backports"],
+        architectures: &["x86_64", "aarch64", "riscv64"],
+    },
+    Series {
+        name: "newest",
+        version: None,
+        suites: &["sid"],
+        architectures: &["x86_64", "aarch64", "riscv64"],
+    },
+];
+
+/// What became of one machine.
+#[derive(Clone)]
+enum Machine {
+    /// It cannot be had here, for this reason.
+    Skipped(String),
+    /// It could be had, and failed before any case could be judged.
+    Failed(String),
+    Ran(Arc<Run>),
+}
+
+struct Run {
+    kernel: Kernel,
+    reports: BTreeMap<String, Report>,
+    /// The console of the boot with the program as init.
+    as_init: Result<String, String>,
+}
+
+type Machines = BTreeMap<(&'static str, &'static str), Machine>;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let is_asked = (arguments.ignored || arguments.include_ignored) && !arguments.list;
+    let names = names();
+    if !is_asked {
+        if !arguments.list {
+            eprintln!(
+                "\n{} cases on real kernels do not run by themselves; this runs them: \
+                 cargo test --test kernels -- --ignored",
+                names.len()
+            );
+        }
+        let trials = names
+            .into_iter()
+            .map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true));
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
+
+    // From here on 'ignored' means that a case could not run.
+    arguments.ignored = false;
+    arguments.include_ignored = false;
+    let is_chosen = |name: &str| is_chosen(&arguments, name);
+    let start = Instant::now();
+    let (images, kernels) = thread::scope(|scope| {
+        let images = scope.spawn(|| build_images(&names, &is_chosen));
+        let kernels = fetch_kernels(&names, &is_chosen);
+        (images.join().expect("building panicked"), kernels)
+    });
+    eprintln!(
+        "images and kernels ready after {} s",
+        start.elapsed().as_secs()
+    );
+    let machines = boot_all(&images, &kernels);
+    eprintln!("machines ready after {} s", start.elapsed().as_secs());
+
+    let columns = machine_list().filter_map(|(architecture, series)| {
+        Some(column(
+            architecture,
+            series,
+            machines.get(&(architecture.name, series))?,
+        ))
+    });
+    let matrix = Matrix::new(columns.collect(), case_names().map(str::to_owned).collect());
+    let matrix = Arc::new(Mutex::new(matrix));
+    let mut trials = Vec::new();
+    for (architecture, series) in machine_list() {
+        let machine = machines.get(&(architecture.name, series)).cloned();
+        let Some(machine) = machine else { continue };
+        let column = column(architecture, series, &machine);
+        for case in case_names() {
+            let name = trial_name(architecture, series, case);
+            let (machine, matrix, column) = (machine.clone(), Arc::clone(&matrix), column.clone());
+            trials.push(Trial::ignorable_test(name, move || {
+                let (cell, completion) = judge(architecture, &machine, case);
+                matrix
+                    .lock()
+                    .expect("no trial panics with it")
+                    .note(&column, case, cell);
+                completion
+            }));
+        }
+    }
+    for architecture in ARCHITECTURES {
+        if let Some(images) = images.get(architecture.name).cloned() {
+            let name = image_trial(architecture);
+            let matrix = Arc::clone(&matrix);
+            trials.push(Trial::ignorable_test(name, move || {
+                let images = match images {
+                    Ok(images) => images,
+                    Err(reason) => return skipped(&reason),
+                };
+                let (bytes, budget) = (images.program.len(), architecture.budget);
+                let line = format!("{bytes} bytes on {} ({})", architecture.name, images.how);
+                matrix
+                    .lock()
+                    .expect("no trial panics with it")
+                    .size(line.clone());
+                if bytes as u64 > budget {
+                    return Err(format!("{line}; the budget is {budget}").into());
+                }
+                Ok(Completion::Completed)
+            }));
+        }
+    }
+    let newest = kernels.get(&("x86_64", "newest")).cloned();
+    trials.push(Trial::ignorable_test(RECIPE, move || match newest {
+        Some(Ok(kernel)) => recipe::follow(&kernel)
+            .map(|()| Completion::Completed)
+            .map_err(Failed::from),
+        Some(Err(reason)) => skipped(&reason),
+        None => skipped("no kernel was asked for"),
+    }));
+
+    let total = names.len();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let matrix = matrix.lock().expect("no trial panics with it");
+    eprintln!("{}", matrix.table());
+    eprintln!("the whole took {} s", start.elapsed().as_secs());
+    if env::var("KERNELS_README").is_ok_and(|value| value == "write") {
+        let is_whole = conclusion.num_filtered_out == 0
+            && conclusion.num_passed + conclusion.num_ignored == total as u64;
+        let written = if is_whole {
+            matrix::write_to_readme("kernels", &matrix.table())
+        } else {
+            Err("only a whole run without a failure is written to README.md".into())
+        };
+        if let Err(reason) = written {
+            eprintln!("README.md is unchanged: {reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    conclusion.exit_code()
+}
+
+const RECIPE: &str = "readme::initramfs_recipe";
+
+/// Every machine of the matrix, by architecture and series.
+fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static str)> {
+    ARCHITECTURES.iter().flat_map(|architecture| {
+        SERIES
+            .iter()
+            .filter(|series| series.architectures.contains(&architecture.name))
+            .map(move |series| (architecture, series.name))
+    })
+}
+
+fn case_names() -> impl Iterator<Item = &'static str> {
+    CASES.iter().map(|case| case.name).chain([AS_INIT])
+}
+
+fn trial_name(architecture: &Architecture, series: &str, case: &str) -> String {
+    format!("{}::{series}::{case}", architecture.name)
+}
+
+fn image_trial(architecture: &Architecture) -> String {
+    format!("{}::image_within_its_budget", architecture.name)
+}
+
+fn names() -> Vec<String> {
+    machine_list()
+        .flat_map(|(architecture, series)| {
+            case_names().map(move |case| trial_name(architecture, series, case))
+        })
+        .chain(ARCHITECTURES.iter().map(image_trial))
+        .chain([RECIPE.into()])
+        .collect()
+}
+
+/// Whether the command line chooses the trial, as libtest-mimic will decide it.
+fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &String| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter.as_str())
+        }
+    };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+}
+
+fn skipped(reason: &str) -> Result<Completion, Failed> {
+    Ok(Completion::ignored_with(format!("skipped: {reason}")))
+}
+
+/// The images for each architecture of which a trial is chosen.
+fn build_images(
+    names: &[String],
+    is_chosen: &impl Fn(&str) -> bool,
+) -> BTreeMap<&'static str, Result<Arc<Images>, String>> {
+    let mut images = BTreeMap::new();
+    for architecture in ARCHITECTURES {
+        let prefix = format!("{}::", architecture.name);
+        if !names
+            .iter()
+            .any(|name| name.starts_with(&prefix) && is_chosen(name))
+        {
+            continue;
+        }
+        eprintln!("building for {}", architecture.name);
+        let built = images::build(architecture).map(Arc::new);
+        if let Err(reason) = &built {
+            eprintln!("SKIPPED: {}: {reason}", architecture.name);
+        }
+        images.insert(architecture.name, built);
+    }
+    images
+}
+
+type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String>>;
+
+/// What a machine boots beside the images.
+pub struct Booted {
+    vmlinuz: Vec<u8>,
+    busybox: Vec<u8>,
+    foreign: Option<Vec<u8>>,
+}
+
+/// The kernels for each machine of which a trial is chosen.
+fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels {
+    let mut kernels = Kernels::new();
+    let mut busyboxes = BTreeMap::new();
+    let recipe = is_chosen(RECIPE).then_some(("x86_64", "newest"));
+    for (architecture, series) in machine_list() {
+        let prefix = format!("{}::{series}::", architecture.name);
+        let is_wanted = names
+            .iter()
+            .any(|name| name.starts_with(&prefix) && is_chosen(name));
+        if !is_wanted && recipe != Some((architecture.name, series)) {
+            continue;
+        }
+        let fetched = host::install(&[architecture.qemu_package]).and_then(|()| {
+            let vmlinuz = kernel_image(architecture, series)?;
+            let (busybox, foreign) = busyboxes
+                .entry(architecture.name)
+                .or_insert_with(|| both_busyboxes(architecture))
+                .clone()?;
+            Ok(Arc::new(Booted {
+                vmlinuz,
+                busybox,
+                foreign,
+            }))
+        });
+        if let Err(reason) = &fetched {
+            eprintln!("SKIPPED: {} {series}: {reason}", architecture.name);
+        }
+        kernels.insert((architecture.name, series), fetched);
+    }
+    kernels
+}
+
+/// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
+fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, String> {
+    if let Some(folder) = env::var_os("KERNELS_FROM") {
+        let own = PathBuf::from(folder).join(format!("{}-{series}", architecture.name));
+        if own.exists() {
+            eprintln!("kernel {}", own.display());
+            return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
+        }
+    }
+    let series = SERIES
+        .iter()
+        .find(|known| known.name == series)
+        .ok_or("no such series")?;
+    let mut reasons = Vec::new();
+    for suite in series.suites {
+        match debian_kernel(architecture, series, suite) {
+            Ok(image) => return Ok(image),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Err(reasons.join("; "))
+}
+
+/// The newest kernel of the series in `suite`; the small flavour for clouds, where there is one.
+fn debian_kernel(
+    architecture: &Architecture,
+    series: &Series,
+    suite: &str,
+) -> Result<Vec<u8>, String> {
+    let debian = architecture.debian;
+    let index = Index::open(suite, debian)?;
+    let start = series.version.map_or("[0-9]".into(), |(major, minor)| {
+        format!("{major}\\.{minor}\\.")
+    });
+    // Newer packages hold the image apart from the modules.
+    for pattern in [
+        format!("^linux-binary-{start}.*-cloud-{debian}$"),
+        format!("^linux-image-{start}.*-cloud-{debian}$"),
+        format!("^linux-binary-{start}.*[0-9]-{debian}$"),
+        format!("^linux-image-{start}.*[0-9]-{debian}$"),
+    ] {
+        let mut found = index.names(&pattern)?;
+        found.sort_by_key(|name| numbers(name));
+        if let Some(package) = found.last() {
+            eprintln!("kernel {package} of {suite} for {debian}");
+            return packages::unpack(&index.fetch(package)?, "*/vmlinu*");
+        }
+    }
+    Err(format!(
+        "{suite} has no kernel {} for {debian}",
+        series.name
+    ))
+}
+
+/// The numbers in a name, to sort versions by.
+fn numbers(name: &str) -> Vec<u64> {
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+/// The machine's busybox, and the one of its 32-bit sister.
+fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
+    let fetch = |suite: &str, debian: &str| {
+        packages::unpack(
+            &Index::open(suite, debian)?.fetch("busybox-static")?,
+            "*/bin/busybox",
+        )
+    };
+    let own = fetch("sid", architecture.debian)?;
+    let foreign = match architecture.compat {
+        Some(debian) => Some(fetch("bookworm", debian)?),
+        None => None,
+    };
+    Ok((own, foreign))
+}
+
+/// Boots every machine whose images and kernel are there, two at a time.
+fn boot_all(
+    images: &BTreeMap<&'static str, Result<Arc<Images>, String>>,
+    kernels: &Kernels,
+) -> Machines {
+    let machines = Mutex::new(Machines::new());
+    let mut waiting: Vec<_> = Vec::new();
+    for (architecture, series) in machine_list() {
+        let key = (architecture.name, series);
+        let (Some(images), Some(kernel)) = (images.get(architecture.name), kernels.get(&key))
+        else {
+            continue;
+        };
+        match (images, kernel) {
+            (Ok(images), Ok(kernel)) => {
+                waiting.push((architecture, series, Arc::clone(images), Arc::clone(kernel)));
+            }
+            (Err(reason), _) | (_, Err(reason)) => {
+                let mut machines = machines.lock().expect("nobody panics with it");
+                machines.insert(key, Machine::Skipped(reason.clone()));
+            }
+        }
+    }
+    let waiting = Mutex::new(waiting.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().expect("nobody panics with it").next();
+                    let Some((architecture, series, images, kernel)) = next else {
+                        break;
+                    };
+                    let start = Instant::now();
+                    let machine = match boot(architecture, series, &images, &kernel) {
+                        Ok(run) => Machine::Ran(Arc::new(run)),
+                        Err(reason) => Machine::Failed(reason),
+                    };
+                    eprintln!(
+                        "{} {series}: {} s",
+                        architecture.name,
+                        start.elapsed().as_secs()
+                    );
+                    let key = (architecture.name, series);
+                    machines
+                        .lock()
+                        .expect("nobody panics with it")
+                        .insert(key, machine);
+                }
+            });
+        }
+    });
+    machines.into_inner().expect("nobody panics with it")
+}
+
+/// The two boots of one machine.
+fn boot(
+    architecture: &'static Architecture,
+    series: &str,
+    images: &Images,
+    kernel: &Booted,
+) -> Result<Run, String> {
+    let mut initramfs = Initramfs::default();
+    initramfs.program("init", cases::init(architecture).as_bytes());
+    initramfs.program("seccomp-notify-min", &images.program);
+    initramfs.program("under-filter", &images.under_filter);
+    initramfs
+        .directory("bin", 0o755)
+        .program("bin/busybox", &kernel.busybox);
+    if let Some(foreign) = &kernel.foreign {
+        initramfs
+            .directory("bin32", 0o755)
+            .program("bin32/busybox", foreign);
+    }
+    let console = machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), "")?;
+    let (release, reports) = machine::reports(&console)?;
+    let version: Vec<u64> = numbers(&release).into_iter().take(2).collect();
+    let version = match version[..] {
+        [major, minor] => (major as u32, minor as u32),
+        _ => return Err(format!("no version in {release}")),
+    };
+    let wanted = SERIES
+        .iter()
+        .find(|known| known.name == series)
+        .and_then(|known| known.version);
+    if wanted.is_some_and(|wanted| wanted != version) {
+        return Err(format!("the kernel is {release}"));
+    }
+
+    let mut initramfs = Initramfs::default();
+    initramfs
+        .directory("tmp", 0o1777)
+        .program("seccomp-notify-min", &images.program);
+    let as_init = machine::boot(
+        architecture,
+        &kernel.vmlinuz,
+        &initramfs.finish(),
+        AS_INIT_PARAMETERS,
+    );
+    Ok(Run {
+        kernel: Kernel {
+            architecture,
+            version,
+            release,
+        },
+        reports: reports.into_iter().collect(),
+        as_init,
+    })
+}
+
+/// The column of the table in which a machine's cells stand.
+fn column(architecture: &Architecture, series: &str, machine: &Machine) -> String {
+    let version = match machine {
+        Machine::Ran(run) => run.kernel.release.as_str(),
+        _ => series,
+    };
+    format!("{} {version}", architecture.name)
+}
+
+/// Judges one case on one machine.
+fn judge(
+    architecture: &Architecture,
+    machine: &Machine,
+    name: &str,
+) -> (Cell, Result<Completion, Failed>) {
+    let run = match machine {
+        Machine::Skipped(reason) => return (Cell::Skipped(reason.clone()), skipped(reason)),
+        Machine::Failed(reason) => return (Cell::Failed, Err(reason.into())),
+        Machine::Ran(run) => run,
+    };
+    let outcome = match CASES.iter().find(|case| case.name == name) {
+        None => run
+            .as_init
+            .clone()
+            .and_then(|console| cases::judge_as_init(&console)),
+        Some(case) => {
+            if let Some(reason) = (case.absent)(architecture) {
+                return (Cell::Skipped(reason.into()), skipped(reason));
+            }
+            match run.reports.get(name) {
+                None => Err("the machine reported nothing".into()),
+                Some(report) => judge_report(case, &run.kernel, report),
+            }
+        }
+    };
+    match outcome {
+        Ok(()) => (Cell::Passed, Ok(Completion::Completed)),
+        Err(reason) => (Cell::Failed, Err(reason.into())),
+    }
+}
+
+fn judge_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<(), String> {
+    let judged = (case.judge)(kernel, report).and_then(|()| match report.left.as_str() {
+        "" => Ok(()),
+        left => Err(format!("still running three seconds later: {left}")),
+    });
+    let shown = format!(
+        "status {}\n--- standard output\n{}--- standard error\n{}--- found\n{}",
+        report.status, report.stdout, report.stderr, report.facts
+    );
+    if env::var_os("KERNELS_SHOW").is_some() {
+        eprintln!(
+            "{} {} {}: {shown}",
+            kernel.architecture.name, kernel.release, case.name
+        );
+    }
+    judged.map_err(|reason| format!("{reason}\n{shown}"))
+}

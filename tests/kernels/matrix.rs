@@ -1,0 +1,117 @@
+//! The table of what was tried where and what came of it, printed and, on request, written to README.md
+//! between two comments. What the cells mean is not decided here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::host;
+
+/// What one case came to in one column.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Cell {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// The cells so far.
+pub struct Matrix {
+    columns: Vec<String>,
+    rows: Vec<String>,
+    cells: BTreeMap<(String, String), Cell>,
+    sizes: Vec<String>,
+}
+
+impl Matrix {
+    /// A table with nothing in it yet.
+    pub fn new(columns: Vec<String>, rows: Vec<String>) -> Self {
+        Self {
+            columns,
+            rows,
+            cells: BTreeMap::new(),
+            sizes: Vec::new(),
+        }
+    }
+
+    pub fn note(&mut self, column: &str, row: &str, cell: Cell) {
+        self.cells.insert((column.into(), row.into()), cell);
+    }
+
+    /// Adds the line on one image's size.
+    pub fn size(&mut self, line: String) {
+        self.sizes.push(line);
+    }
+
+    /// The whole as Markdown. Reasons for skipping stand beneath the table, numbered.
+    pub fn table(&self) -> String {
+        let mut reasons: Vec<&str> = Vec::new();
+        let mut lines = vec![format!("| case | {} |", self.columns.join(" | "))];
+        lines.push(format!("| --- |{}", " --- |".repeat(self.columns.len())));
+        for row in &self.rows {
+            let cells: Vec<String> = self
+                .columns
+                .iter()
+                .map(
+                    |column| match self.cells.get(&(column.clone(), row.clone())) {
+                        None => "not run".into(),
+                        Some(Cell::Passed) => "ok".into(),
+                        Some(Cell::Failed) => "**FAILED**".into(),
+                        Some(Cell::Skipped(reason)) => {
+                            let known = reasons.iter().position(|known| known == reason);
+                            let number = known.unwrap_or_else(|| {
+                                reasons.push(reason);
+                                reasons.len() - 1
+                            });
+                            format!("skipped ({})", number + 1)
+                        }
+                    },
+                )
+                .collect();
+            lines.push(format!(
+                "| {} | {} |",
+                row.replace('_', " "),
+                cells.join(" | ")
+            ));
+        }
+        lines.push(String::new());
+        for (number, reason) in reasons.iter().enumerate() {
+            lines.push(format!("({}) {}\n", number + 1, reason.replace('\n', " ")));
+        }
+        let mut sizes = self.sizes.clone();
+        sizes.sort();
+        if !sizes.is_empty() {
+            lines.push(format!("The image: {}.\n", sizes.join("; ")));
+        }
+        lines.push(format!("Measured on {}.", today()));
+        lines.join("\n")
+    }
+}
+
+fn today() -> String {
+    let date = host::checked(
+        Command::new("date").args(["-u", "+%Y-%m-%d"]),
+        Duration::from_secs(10),
+    );
+    date.map_or("an unknown day".into(), |date| {
+        String::from_utf8_lossy(&date).trim().into()
+    })
+}
+
+/// Puts `text` between the comments `<!-- NAME: begin -->` and `<!-- NAME: end -->` of README.md.
+pub fn write_to_readme(name: &str, text: &str) -> Result<(), String> {
+    let path = host::project().join("README.md");
+    let readme = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->"),
+        format!("<!-- {name}: end -->"),
+    );
+    let (before, rest) = readme
+        .split_once(&begin)
+        .ok_or_else(|| format!("no {begin} in it"))?;
+    let (_, after) = rest
+        .split_once(&end)
+        .ok_or_else(|| format!("no {end} in it"))?;
+    fs::write(&path, format!("{before}{begin}\n{text}\n{end}{after}")).map_err(|e| e.to_string())
+}

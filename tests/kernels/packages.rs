@@ -1,0 +1,203 @@
+//! Debian's package indices of other suites and architectures, and single packages from them, by apt
+//! in a state of its own: the host's sources, lists and packages are not touched. apt checks the
+//! indices' signatures and each package's size and sha256; a package that is taken from the cache is
+//! checked against the index again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::host;
+
+const QUICK: Duration = Duration::from_secs(30);
+const DOWNLOAD: Duration = Duration::from_secs(240);
+
+/// The package index of one suite for one architecture.
+pub struct Index {
+    state: PathBuf,
+    packages: PathBuf,
+    architecture: String,
+}
+
+impl Index {
+    /// Brings the index up to date. Where that fails and an older one is there, which was checked when
+    /// it came, that one serves.
+    pub fn open(suite: &str, architecture: &str) -> Result<Self, String> {
+        let cache = host::cache()?;
+        let index = Self {
+            state: cache.join("apt").join(format!("{suite}-{architecture}")),
+            packages: cache.join("packages"),
+            architecture: architecture.into(),
+        };
+        let make = |directory: PathBuf| {
+            fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))
+        };
+        make(index.packages.clone())?;
+        make(index.state.join("lists/partial"))?;
+        make(index.state.join("cache/archives/partial"))?;
+        let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
+        let signed_by = if keyring.exists() {
+            format!("signed-by={}", keyring.display())
+        } else {
+            String::new()
+        };
+        let sources = format!(
+            "deb [arch={architecture} {signed_by}] {} {suite} main\n",
+            mirror()?
+        );
+        let write = |name: &str, text: &str| {
+            fs::write(index.state.join(name), text).map_err(|e| format!("{name}: {e}"))
+        };
+        write("status", "")?;
+        write("sources.list", &sources)?;
+
+        let updated = host::checked(index.apt("apt-get").args(["-qq", "update"]), DOWNLOAD);
+        if index
+            .names("^busybox-static$")
+            .is_ok_and(|names| names.is_empty())
+        {
+            let reason = updated.err().unwrap_or_else(|| "it is empty".into());
+            let reason = reason
+                .lines()
+                .find(|line| line.contains("E: "))
+                .unwrap_or(&reason);
+            return Err(format!(
+                "no package index of {suite} for {architecture}: {reason}"
+            ));
+        }
+        Ok(index)
+    }
+
+    /// One of apt's tools, made to look at this index only.
+    fn apt(&self, tool: &str) -> Command {
+        let state = self.state.display();
+        let architecture = &self.architecture;
+        let mut command = Command::new(tool);
+        for option in [
+            format!("Dir::Etc::sourcelist={state}/sources.list"),
+            "Dir::Etc::sourceparts=-".into(),
+            format!("Dir::State={state}"),
+            format!("Dir::State::status={state}/status"),
+            format!("Dir::State::lists={state}/lists"),
+            format!("Dir::Cache={state}/cache"),
+            format!("APT::Architecture={architecture}"),
+            format!("APT::Architectures={architecture}"),
+            "Acquire::Languages=none".into(),
+            "Acquire::Retries=2".into(),
+            // No user of its own for downloads: the cache is ours alone.
+            "APT::Sandbox::User=root".into(),
+            // The graphical package managers' data, as large as the index itself.
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
+        ] {
+            command.args(["-o", &option]);
+        }
+        command
+    }
+
+    /// The names of the packages that match the regular expression.
+    pub fn names(&self, pattern: &str) -> Result<Vec<String>, String> {
+        let found = host::checked(
+            self.apt("apt-cache")
+                .args(["search", "--names-only", pattern]),
+            QUICK,
+        )?;
+        let found = String::from_utf8_lossy(&found).into_owned();
+        Ok(found
+            .lines()
+            .filter_map(|line| Some(line.split_once(" - ")?.0.to_owned()))
+            .collect())
+    }
+
+    /// The package's file, from the cache or downloaded, with the size and sha256 of the index.
+    pub fn fetch(&self, package: &str) -> Result<PathBuf, String> {
+        let shown = host::checked(
+            self.apt("apt-cache")
+                .args(["show", "--no-all-versions", package]),
+            QUICK,
+        )?;
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        let wanted = shown
+            .lines()
+            .find_map(|line| line.strip_prefix("SHA256: "))
+            .ok_or_else(|| format!("{package}: the index has no sha256"))?;
+
+        let kept = self
+            .packages
+            .join(format!("{package}_{}_{wanted}.deb", self.architecture));
+        if kept.exists() && sha256(&kept)? == wanted {
+            return Ok(kept);
+        }
+        let partial = tempfile::tempdir_in(&self.packages).map_err(|e| e.to_string())?;
+        host::checked(
+            self.apt("apt-get")
+                .args(["-qq", "download", package])
+                .current_dir(&partial),
+            DOWNLOAD,
+        )?;
+        let downloaded = fs::read_dir(&partial)
+            .map_err(|e| e.to_string())?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .ok_or_else(|| format!("{package}: apt downloaded nothing"))?;
+        let got = sha256(&downloaded)?;
+        if got != wanted {
+            return Err(format!(
+                "{package}: sha256 {got}, not {wanted} as in the index"
+            ));
+        }
+        fs::rename(&downloaded, &kept).map_err(|e| e.to_string())?;
+        Ok(kept)
+    }
+}
+
+/// The mirror that apt itself is configured with, for no host stands in these files.
+fn mirror() -> Result<String, String> {
+    let ask = || -> Result<Option<String>, String> {
+        let format = "$(ORIGIN)|$(LABEL)|$(REPO_URI)";
+        let targets = host::checked(
+            Command::new("apt-get").args([
+                "indextargets",
+                "--format",
+                format,
+                "Created-By: Packages",
+            ]),
+            QUICK,
+        )?;
+        let targets = String::from_utf8_lossy(&targets).into_owned();
+        let found = targets
+            .lines()
+            .find_map(|line| line.strip_prefix("Debian|Debian|"));
+        Ok(found.map(str::to_owned))
+    };
+    if let Some(mirror) = ask()? {
+        return Ok(mirror);
+    }
+    // apt knows an archive's name from its lists only.
+    if rustix::process::geteuid().is_root() {
+        host::checked(Command::new("apt-get").args(["-qq", "update"]), DOWNLOAD)?;
+    }
+    ask()?.ok_or_else(|| "apt is configured with no Debian mirror, or has no lists yet".into())
+}
+
+/// The content of the one file in `package` whose path matches `pattern`, as tar's wildcards match.
+pub fn unpack(package: &Path, pattern: &str) -> Result<Vec<u8>, String> {
+    let script = "set -o pipefail; dpkg-deb --fsys-tarfile \"$0\" | tar -xO --wildcards \"$1\"";
+    let content = host::checked(
+        Command::new("bash")
+            .args(["-c", script])
+            .arg(package)
+            .arg(pattern),
+        QUICK,
+    )?;
+    if content.is_empty() {
+        return Err(format!("{}: no {pattern} in it", package.display()));
+    }
+    Ok(content)
+}
+
+fn sha256(file: &Path) -> Result<String, String> {
+    let sum = host::checked(Command::new("sha256sum").arg(file), QUICK)?;
+    let sum = String::from_utf8_lossy(&sum).into_owned();
+    Ok(sum.split_whitespace().next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,50 @@
+//! Follows the initramfs recipe of README.md as it stands there, and judges what the machine says.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cases::judge_as_init;
+use crate::{Booted, host};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the recipe's commands with `kernel` as the KERNEL that they ask for.
+pub fn follow(kernel: &Booted) -> Result<(), String> {
+    host::install(&["cpio", "qemu-system-x86"])?;
+    let readme = fs::read_to_string(host::project().join("README.md"))
+        .map_err(|e| format!("README.md: {e}"))?;
+    let commands = commands(&readme)?;
+    let room = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let image = room.path().join("kernel");
+    fs::write(&image, &kernel.vmlinuz).map_err(|e| e.to_string())?;
+    let ran = host::run(
+        Command::new("sh")
+            .args(["-euc", &commands])
+            .env("KERNEL", &image)
+            .current_dir(host::project()),
+        LIMIT,
+    )?;
+    let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
+    if !ran.status.success() {
+        let said = String::from_utf8_lossy(&ran.stderr);
+        return Err(format!(
+            "the recipe ended with {}:\n{console}{said}",
+            ran.status
+        ));
+    }
+    judge_as_init(&console)
+}
+
+/// The first block of shell commands after the recipe's comment.
+fn commands(readme: &str) -> Result<String, String> {
+    let marker = "<!-- recipe: initramfs -->";
+    let (_, rest) = readme
+        .split_once(marker)
+        .ok_or_else(|| format!("README.md has no {marker}"))?;
+    let (_, rest) = rest
+        .split_once("```sh\n")
+        .ok_or("no shell commands after the comment")?;
+    let (commands, _) = rest.split_once("```").ok_or("the commands do not end")?;
+    Ok(commands.into())
+}

@@ -1,0 +1,70 @@
+//! `under-filter [--supervised] PROGRAM [ARGUMENT...]`: installs the project's filter, exactly as the
+//! library has it, and executes PROGRAM under it. The listener is closed by then, so that a notified
+//! call fails with ENOSYS; with `--supervised` it stays open in PROGRAM, as a supervisor's would.
+//!
+//! Nothing is tested here. Exit status 126: this could not be done.
+#![no_std]
+#![no_main]
+
+use core::slice;
+
+use seccomp_notify_min::filter::{Action, LENGTH, program};
+use seccomp_notify_min::{abi, start};
+use syscalls::{Sysno, raw_syscall};
+
+start!(entry);
+
+static FILTER: [abi::sock_filter; LENGTH] = program(Action::NOTIFY);
+
+const PR_SET_NO_NEW_PRIVS: usize = 38;
+const SECCOMP_SET_MODE_FILTER: usize = 1;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER: usize = 1 << 3;
+const F_SETFD: usize = 2;
+
+extern "C" fn entry(stack: *const usize) -> ! {
+    // SAFETY: the kernel enters with argc, the arguments' addresses, a null, the environment's
+    // addresses and a null on the stack.
+    unsafe {
+        let argc = *stack;
+        let arguments = slice::from_raw_parts(stack.add(1), argc);
+        let environment = stack.add(argc + 2) as usize;
+        // The only option: its first letter tells, and no strlen is needed.
+        let is_supervised = argc > 1 && *(arguments[1] as *const u8) == b'-';
+        let first = if is_supervised { 2 } else { 1 };
+        if argc > first {
+            execute(is_supervised, arguments[first], stack.add(1 + first) as usize, environment);
+        }
+        loop {
+            raw_syscall!(Sysno::exit_group, 126);
+        }
+    }
+}
+
+/// Returns only where it fails.
+///
+/// # Safety
+///
+/// `path` is a string's address, the other two are those of null-terminated lists of such.
+unsafe fn execute(is_supervised: bool, path: usize, arguments: usize, environment: usize) {
+    let fprog: (usize, usize) = (FILTER.len(), FILTER.as_ptr() as usize);
+    // SAFETY: by this function's contract; `fprog` has the layout of `struct sock_fprog` on the
+    // little-endian 64-bit architectures, of which alone this is built.
+    unsafe {
+        raw_syscall!(Sysno::prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        let listener =
+            raw_syscall!(Sysno::seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const fprog as usize);
+        if listener.cast_signed() < 0 {
+            return;
+        }
+        if is_supervised {
+            raw_syscall!(Sysno::fcntl, listener, F_SETFD, 0);
+        }
+        raw_syscall!(Sysno::execve, path, arguments, environment);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
