@@ -12,6 +12,7 @@
 use core::ffi::CStr;
 
 use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
+use crate::failure::Process;
 use crate::sys::{self, Errno, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
@@ -45,14 +46,17 @@ impl Place {
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
-        // From here on each component is a string of its own, with its NUL.
+        // From here on each component is a string of its own, with its NUL; the last four bytes tell
+        // whether one is `..`.
+        let mut last_four = 0_u32;
         for byte in &mut *path {
             if *byte == b'/' {
                 *byte = 0;
             }
-        }
-        if Components(path).any(|name| name == ZStr::from(c"..")) {
-            return Err(Errno::EPERM);
+            last_four = last_four << 8 | u32::from(*byte);
+            if last_four == u32::from_be_bytes(*b"\0..\0") {
+                return Err(Errno::EPERM);
+            }
         }
 
         if self.tmp == Fd::NONE {
@@ -78,7 +82,7 @@ impl Place {
     /// Closes a directory on the way, but not the first one.
     fn leave(&self, directory: Fd) {
         if directory != self.tmp {
-            sys::close(directory).regardless();
+            sys::close(directory).or_fail(Process::TRACER);
         }
     }
 }
