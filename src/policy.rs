@@ -60,29 +60,28 @@ impl Place {
         }
 
         if self.tmp == Fd::NONE {
-            self.tmp = open(Fd(AT_FDCWD), ZStr::from(c"/tmp"))?;
+            let (root, name) = (Fd(AT_FDCWD), ZStr::from(c"/tmp"));
+            self.tmp = open(root, name).map_err(|errno| refused(root, name, errno))?;
         }
 
         let mut directory = self.tmp;
         let mut components = Components(path);
         // `/tmp/` alone names what is there already, as `.` does.
         let mut name = components.next().unwrap_or(ZStr::from(c"."));
-        for next in components {
-            let opened = open(directory, name);
-            self.leave(directory);
-            directory = opened?;
-            name = next;
-        }
-        let made = sys::mkdirat(directory, name, mode).result();
-        let made = made.map_err(|errno| refused(directory, name, errno));
-        self.leave(directory);
-        made
-    }
-
-    /// Closes a directory on the way, but not the first one.
-    fn leave(&self, directory: Fd) {
-        if directory != self.tmp {
-            sys::close(directory).or_fail(Process::TRACER);
+        loop {
+            let next = components.next();
+            let done = match next {
+                Some(_) => open(directory, name),
+                None => sys::mkdirat(directory, name, mode).result(),
+            };
+            let done = done.map_err(|errno| refused(directory, name, errno));
+            if directory != self.tmp {
+                sys::close(directory).or_fail(Process::TRACER);
+            }
+            match (done, next) {
+                (Ok(opened), Some(next)) => (directory, name) = (opened, next),
+                (done, _) => return done.map(|_| ()),
+            }
         }
     }
 }
@@ -112,9 +111,7 @@ impl Default for Place {
 
 /// Opens the directory `name` in `directory`.
 fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
-    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY)
-        .result()
-        .map_err(|errno| refused(directory, name, errno))
+    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY).result()
 }
 
 /// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the

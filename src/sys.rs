@@ -505,9 +505,9 @@ pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
-/// `int mkdirat(int directory, const char *path, mode_t mode)`
+/// `int mkdirat(int directory, const char *path, mode_t mode)`: the value is no descriptor, but 0
 #[inline(always)]
-pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
+pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdirat, directory.0.cast_unsigned(), path.address(), mode) }
 }

@@ -57,7 +57,9 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     sys::exit_group(status::SUCCESS)
 }
 
-/// What the tracer needs for a notification, and what it keeps from one to the next.
+/// What the tracer needs for a notification, and what it keeps from one to the next. In this order
+/// short distances reach most of it.
+#[repr(C)]
 struct Tracer {
     options: Options,
     listener: Listener,
