@@ -33,7 +33,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::ptrace;
-use nix::sys::signal::{self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal};
+use nix::sys::signal::{
+    self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal,
+};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -249,8 +251,12 @@ impl Outcome {
             matches!(
                 end,
                 End::Killed(
-                    Signal::SIGSEGV | Signal::SIGILL | Signal::SIGBUS | Signal::SIGTRAP
-                        | Signal::SIGFPE | Signal::SIGSYS
+                    Signal::SIGSEGV
+                        | Signal::SIGILL
+                        | Signal::SIGBUS
+                        | Signal::SIGTRAP
+                        | Signal::SIGFPE
+                        | Signal::SIGSYS
                 ) | End::Exited(134)
             )
         })
@@ -324,7 +330,8 @@ fn prepare() {
     extern "C" fn nothing(_: i32) {}
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        let action =
+            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("a signal handler");
     });
@@ -389,8 +396,9 @@ struct Process {
     inside: Option<(Call, usize)>,
     /// What the call is to return.
     answer: Option<i64>,
-    /// The kernel will make the last call again: its instruction pointer.
-    again: Option<(u64, Call, usize)>,
+    /// The kernel will make the last call again, from the same place; a handler that runs before that
+    /// has another stack pointer.
+    again: Option<(Place, Call, usize)>,
 }
 
 struct Run<'a> {
@@ -454,13 +462,8 @@ impl Run<'_> {
 
     fn adopt(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
-        let process = Process {
-            role,
-            counts: HashMap::new(),
-            inside: None,
-            answer: None,
-            again: None,
-        };
+        let process =
+            Process { role, counts: HashMap::new(), inside: None, answer: None, again: None };
         self.processes.insert(pid, process);
     }
 
@@ -522,22 +525,25 @@ impl Run<'_> {
             self.outcome.calls[at].injected = injected;
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
-            process.again = (-516..=-512)
-                .contains(&result)
-                .then(|| (state.instruction, call.clone(), at));
+            process.again =
+                (-516..=-512).contains(&result).then(|| (state.place, call.clone(), at));
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
             // A child's return from fork, or the end of execve.
             return go_on(pid, None);
         } else {
             let (call, at) = match process.again.take() {
-                Some((instruction, call, at)) if instruction == state.instruction => (call, at),
+                Some((place, call, at)) if place == state.place => (call, at),
                 _ => {
                     let name = label::label(pid, state.number, &state.arguments);
                     let nth = process.counts.entry(name.clone()).or_default();
                     *nth += 1;
                     let call = Call { role: process.role, name, nth: *nth };
-                    self.outcome.calls.push(Seen { call: call.clone(), result: None, injected: false });
+                    self.outcome.calls.push(Seen {
+                        call: call.clone(),
+                        result: None,
+                        injected: false,
+                    });
                     (call, self.outcome.calls.len() - 1)
                 }
             };
@@ -605,7 +611,7 @@ impl Run<'_> {
         if self.outcome.calls[at].injected || process.again.is_some() {
             return false;
         }
-        process.again = Some((state.instruction, moment.call.clone(), at));
+        process.again = Some((state.place, moment.call.clone(), at));
         registers::make_again(pid, libc::SYS_pause);
         true
     }
@@ -630,8 +636,11 @@ impl Run<'_> {
         }
         let opened = &self.opened;
         self.held.retain(|(pid, moment)| {
-            let is_held =
-                script.gates.iter().zip(opened).any(|(gate, opened)| !opened && gate.hold == *moment);
+            let is_held = script
+                .gates
+                .iter()
+                .zip(opened)
+                .any(|(gate, opened)| !opened && gate.hold == *moment);
             if !is_held {
                 go_on(*pid, None);
             }
@@ -670,11 +679,14 @@ fn listen(pid: Pid) {
     unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
 }
 
+/// Where a call is made: the instruction pointer and the stack pointer.
+type Place = (u64, u64);
+
 /// A process's registers, as far as a call is concerned.
 pub struct Registers {
     pub number: i64,
     pub arguments: [u64; 6],
-    pub instruction: u64,
+    pub place: Place,
     pub result: i64,
     pub is_exit: bool,
 }
@@ -692,10 +704,14 @@ mod registers {
         Ok(Registers {
             number: registers.orig_rax as i64,
             arguments: [
-                registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8,
+                registers.rdi,
+                registers.rsi,
+                registers.rdx,
+                registers.r10,
+                registers.r8,
                 registers.r9,
             ],
-            instruction: registers.rip,
+            place: (registers.rip, registers.rsp),
             result: registers.rax as i64,
             // On the way in, the kernel has put this there.
             is_exit: registers.rax as i64 != -i64::from(libc::ENOSYS),
