@@ -15,8 +15,11 @@ pub enum Column {
     Bytes,
     /// Memory of the three processes.
     Pss,
-    /// Start to exit with one directory.
+    /// Start to exit with one directory, on all processors.
     Exit,
+    /// The same on one.
+    #[serde(rename = "exit-pinned")]
+    ExitPinned,
     /// Time a notification on one processor.
     Pinned,
     /// Time a notification on all processors.
@@ -34,10 +37,11 @@ pub enum Column {
 
 impl Column {
     /// Every column, in the table's order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bytes,
         Self::Pss,
         Self::Exit,
+        Self::ExitPinned,
         Self::Pinned,
         Self::Unpinned,
         Self::Calls,
@@ -52,6 +56,7 @@ impl Column {
             Self::Bytes => "bytes",
             Self::Pss => "pss",
             Self::Exit => "exit",
+            Self::ExitPinned => "exit-pinned",
             Self::Pinned => "pinned",
             Self::Unpinned => "unpinned",
             Self::Calls => "calls",

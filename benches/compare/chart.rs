@@ -7,13 +7,13 @@ use svg::node::element::{Description, Group, Line, Rectangle, Style, Text, Title
 use crate::bound::Column;
 use crate::measure::Row;
 use crate::programs::{THIS, THIS_SC};
-use crate::report::{Report, figure};
+use crate::report::{Report, figure, thousands};
 
 /// A column's figure, its two lines of heading.
 const COLUMNS: [(Column, &str, &str); 5] = [
     (Column::Pinned, "One processor", "µs a notification"),
     (Column::Unpinned, "Any processor", "µs a notification"),
-    (Column::Exit, "Start to exit", "µs, one path"),
+    (Column::ExitPinned, "Start to exit", "µs, one path"),
     (Column::Pss, "Memory", "kB, three processes"),
     (Column::Bytes, "File", "bytes"),
 ];
@@ -63,8 +63,8 @@ pub fn draw(report: &Report) -> Document {
     let width = 2.0 * MARGIN + NAMES + count * COLUMN + (count - 1.0) * GAP;
     let height = TOP + rows.len() as f64 * ROW + FOOT;
     let subtitle = format!(
-        "The same demonstration, {} refused paths, by the program that runs it. Shorter is better.",
-        report.plan.directories
+        "Supervising {} refused paths, starting for one of them, waiting with one. Shorter is better.",
+        thousands(report.plan.directories as f64)
     );
 
     let mut picture = Document::new()
@@ -84,7 +84,12 @@ pub fn draw(report: &Report) -> Document {
                 .set("height", height - 1.0)
                 .set("rx", 8),
         )
-        .add(text(MARGIN, 38.0, "title", "What one notification costs"))
+        .add(text(
+            MARGIN,
+            38.0,
+            "title",
+            "The same demonstration, built in different ways",
+        ))
         .add(text(MARGIN, 58.0, "small", &subtitle));
 
     for (index, row) in rows.iter().enumerate() {

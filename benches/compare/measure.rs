@@ -53,7 +53,7 @@ impl Plan {
             directories: 3000,
             rounds: pick(51, 7),
             exit_rounds: pick(1500, 200),
-            pss_rounds: pick(11, 5),
+            pss_rounds: pick(25, 7),
             trips: 100_000,
             loop_rounds: pick(25, 3),
             flat_rounds: pick(51, 7),
@@ -181,33 +181,22 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
         plan.pss_rounds,
         |p| pss::measure(p, dir),
     );
-    let one = programs::refused(1);
-    each_round(
-        &mut programs,
-        &mut samples,
-        Column::Exit,
-        plan.exit_rounds,
-        |p| micros(p, &one, Cpus::Any, 1),
-    );
-    let many = programs::refused(plan.directories);
     let pinned = Cpus::Only(plan.cpu);
-    each_round(
-        &mut programs,
-        &mut samples,
-        Column::Pinned,
-        plan.rounds,
-        |p| micros(p, &many, pinned, plan.directories),
-    );
-    if plan.cpus > 1 {
-        each_round(
-            &mut programs,
-            &mut samples,
-            Column::Unpinned,
-            plan.rounds,
-            |p| micros(p, &many, Cpus::Any, plan.directories),
-        );
-    } else {
-        results.skip("unpinned", "this process may use one processor only");
+    let (one, many) = (1, plan.directories);
+    for (column, directories, cpus, rounds) in [
+        (Column::ExitPinned, one, pinned, plan.exit_rounds),
+        (Column::Exit, one, Cpus::Any, plan.exit_rounds),
+        (Column::Pinned, many, pinned, plan.rounds),
+        (Column::Unpinned, many, Cpus::Any, plan.rounds),
+    ] {
+        if cpus == Cpus::Any && plan.cpus == 1 {
+            results.skip(column.name(), "this process may use one processor only");
+            continue;
+        }
+        let args = programs::refused(directories);
+        each_round(&mut programs, &mut samples, column, rounds, |p| {
+            micros(p, &args, cpus, directories)
+        });
     }
 
     results.rows = rows(&programs, &samples, &counted);
@@ -280,9 +269,10 @@ impl Results {
         })
     }
 
-    /// The dearest cost a notification by the cheapest.
+    /// The dearest cost a notification by the cheapest, in the quietest tenth of the rounds: the runs differ in length,
+    /// so that what else the machine does falls on them unequally, and it only ever adds.
     pub fn flatness(&self) -> Option<f64> {
-        let costs = || self.flat.iter().map(|point| point.cost.median);
+        let costs = || self.flat.iter().map(|point| point.cost.low);
         let dearest = costs().reduce(f64::max)?;
         let cheapest = costs().reduce(f64::min)?;
         Some(dearest / cheapest)

@@ -32,7 +32,7 @@ pub struct Options {
 
     /// Fails when this program's figure, divided by ROW's, is above LIMIT; may be given more than once.
     ///
-    /// COLUMN is bytes, pss, exit, pinned, unpinned or calls, with a program's name as ROW; or loop or loop-unpinned (the
+    /// COLUMN is bytes, pss, exit, exit-pinned, pinned, unpinned or calls, with a program's name as ROW; or loop or loop-unpinned (the
     /// measuring mode by the bare round trip) with ROW 'bare'; or flat (the dearest cost a notification by the cheapest)
     /// with ROW '100..10000'. A bound on something that could not be measured fails too
     #[arg(long = "bound", value_name = "COLUMN/ROW=LIMIT")]

@@ -13,13 +13,14 @@ use crate::measure::{Budget, Plan, Results};
 use crate::programs::THIS;
 use crate::stats::Summary;
 
-/// The columns that belong to programs, with their headings.
-pub const COLUMNS: [(Column, &str); 5] = [
-    (Column::Bytes, "file, bytes"),
-    (Column::Pss, "memory, kB"),
-    (Column::Exit, "one path, µs"),
-    (Column::Pinned, "pinned, µs"),
-    (Column::Unpinned, "unpinned, µs"),
+/// The columns that have a figure for each program, with their units.
+const COLUMNS: [(Column, &str); 6] = [
+    (Column::Bytes, ""),
+    (Column::Pss, ", kB"),
+    (Column::ExitPinned, ", µs"),
+    (Column::Exit, ", µs"),
+    (Column::Pinned, ", µs"),
+    (Column::Unpinned, ", µs"),
 ];
 
 /// Where it was measured.
@@ -160,7 +161,9 @@ impl Report {
     }
 
     fn figures(&self) -> Block {
-        let heads = COLUMNS.iter().map(|(_, head)| (*head).to_owned());
+        let heads = COLUMNS
+            .iter()
+            .map(|(column, unit)| format!("{column}{unit}"));
         let rows = self.results.rows.iter().map(|row| {
             let mut cells = vec![row.row.clone(), row.title.clone()];
             cells.extend(
@@ -176,14 +179,16 @@ impl Report {
         Block {
             title: "Figures",
             note: vec![
-                "Medians. memory: Pss of parent, target and tracer together while one path is delayed.".into(),
-                "one path: from start to exit with one refused path.".into(),
+                "Medians. bytes: the stripped file.".into(),
+                "pss: memory of parent, target and tracer together while one path is delayed."
+                    .into(),
+                "exit: from start to exit with one refused path.".into(),
                 format!(
-                    "pinned, unpinned: the whole demonstration of {} refused paths from start to exit, by their number;",
+                    "pinned, unpinned: {} refused paths from start to exit, divided by their number.",
                     self.plan.directories
                 ),
                 format!(
-                    "on processor {}, on any. Output goes to /dev/null, opened for writing only.",
+                    "Pinned is on processor {}, unpinned on any. Output goes to /dev/null, opened for writing only.",
                     self.plan.cpu
                 ),
                 "calls: system calls a notification, tracer + target.".into(),
@@ -218,9 +223,11 @@ impl Report {
                     self.plan.pss_rounds, self.plan.exit_rounds, self.plan.rounds
                 ),
             ],
-            header: ["row", "bytes", "pss", "exit", "pinned", "unpinned", "calls"]
-                .map(String::from)
-                .into(),
+            header: ["row".to_owned()]
+                .into_iter()
+                .chain(COLUMNS.iter().map(|(column, _)| column.to_string()))
+                .chain(["calls".to_owned()])
+                .collect(),
             rows: rows.collect(),
         }
     }
@@ -256,8 +263,9 @@ impl Report {
         let rows = self.results.flat.iter().map(|point| {
             vec![
                 point.directories.to_string(),
+                format!("{:.2}", point.cost.low),
                 format!("{:.2}", point.cost.median),
-                format!("{:.2}–{:.2}", point.cost.low, point.cost.high),
+                format!("{:.2}", point.cost.high),
             ]
         });
         let flatness = self.results.flatness().unwrap_or(f64::NAN);
@@ -268,9 +276,16 @@ impl Report {
                     "Pinned, {} rounds; the time of a run with one directory is subtracted.",
                     self.plan.flat_rounds
                 ),
-                format!("The dearest by the cheapest: {flatness:.3}."),
+                format!("The dearest by the cheapest, of the lowest tenths: {flatness:.3}."),
             ],
-            header: ["directories", "µs", "range"].map(String::from).into(),
+            header: [
+                "directories",
+                "lowest tenth, µs",
+                "median, µs",
+                "highest tenth, µs",
+            ]
+            .map(String::from)
+            .into(),
             rows: rows.collect(),
         }
     }
@@ -310,7 +325,27 @@ impl Report {
         let failed = self.results.failed.iter();
         let failed = failed.map(|m| format!("FAILED: {}: {}", m.row, m.reason));
         let bounds = self.bounds.iter().map(Outcome::to_string);
-        skipped.chain(failed).chain(bounds).collect()
+        self.noise()
+            .into_iter()
+            .chain(skipped)
+            .chain(failed)
+            .chain(bounds)
+            .collect()
+    }
+
+    /// A warning when the machine did other things as well: this program pinned does the same each time, so whatever lies
+    /// between its rounds is not its own.
+    fn noise(&self) -> Option<String> {
+        const QUIET: f64 = 1.2;
+        let this = self.results.rows.iter().find(|row| row.row == THIS)?;
+        let pinned = this.figures.get(&Column::Pinned)?;
+        let spread = pinned.high / pinned.low;
+        (spread > QUIET).then(|| {
+            format!(
+                "noisy: the slow rounds of this program, pinned, took {spread:.1} times as long as the quick ones; on a \
+                 quiet machine the figures are lower, and the ratios more certain"
+            )
+        })
     }
 }
 
@@ -431,7 +466,7 @@ pub fn figure(column: Column, value: Option<&Summary>) -> String {
     };
     match column {
         Column::Bytes => thousands(value.median),
-        Column::Pss | Column::Exit => format!("{:.0}", value.median),
+        Column::Pss | Column::Exit | Column::ExitPinned => format!("{:.0}", value.median),
         _ => format!("{:.2}", value.median),
     }
 }
@@ -465,7 +500,7 @@ fn calls(count: f64) -> String {
 }
 
 /// A number with its thousands apart.
-fn thousands(number: f64) -> String {
+pub fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
