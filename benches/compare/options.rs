@@ -8,13 +8,9 @@ use crate::bound::Bound;
 
 /// Compares this program with other builds of the same demonstration, and with the kernel's bare round trip.
 #[derive(Debug, Parser)]
-#[command(
-    bin_name = "cargo bench --bench compare --",
-    version,
-    max_term_width = 100
-)]
+#[command(bin_name = "cargo bench --bench compare --", version)]
 pub struct Options {
-    /// Further programs to measure: the demonstration built by someone else. The row is called NAME, or as the file is
+    /// Further programs to measure, each in a row called NAME or as the file is
     #[arg(value_name = "[NAME=]PROGRAM", value_parser = named)]
     pub given: Vec<(String, PathBuf)>,
 
@@ -30,12 +26,16 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
-    /// Fails when this program's figure, divided by ROW's, is above LIMIT; may be given more than once.
+    /// Fails when this program's figure, divided by ROW's, is above LIMIT; may be repeated
     ///
-    /// COLUMN is bytes, pss, exit, exit-pinned, pinned, unpinned or calls, with a program's name as ROW; or loop or loop-unpinned (the
-    /// measuring mode by the bare round trip) with ROW 'bare'; or flat (the dearest cost a notification by the cheapest)
-    /// with ROW '100..10000'. A bound on something that could not be measured fails too
-    #[arg(long = "bound", value_name = "COLUMN/ROW=LIMIT")]
+    ///   COLUMN                           ROW
+    ///   bytes, pss, exit, exit-pinned,
+    ///   pinned, unpinned, calls          a program's, as in the table
+    ///   loop, loop-unpinned              'bare': the measuring mode by the bare round trip
+    ///   flat                             '100..10000': the dearest cost by the cheapest
+    ///
+    /// A bound on something that could not be measured fails too.
+    #[arg(long = "bound", value_name = "COLUMN/ROW=LIMIT", verbatim_doc_comment)]
     pub bounds: Vec<Bound>,
 
     /// Measures this file as this program, and builds none

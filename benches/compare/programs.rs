@@ -297,6 +297,9 @@ fn first_error(tool: &Captured) -> String {
 
 /// Copies a program to a file of its own.
 fn copy(from: &Path, dir: &Path, row: &str) -> Result<(PathBuf, u64), String> {
+    // A directory of their own: a row may be called as any other file is.
+    let dir = dir.join("programs");
+    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let to = dir.join(row);
     let bytes = fs::copy(from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
     Ok((to, bytes))
