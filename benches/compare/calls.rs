@@ -121,8 +121,9 @@ fn average_between(calls: &[Call], mark: &Call) -> Option<Counts> {
     let cycles = cycle.iter().filter(|call| *call == mark).count();
     let mut counts = Counts::new();
     for call in cycle {
-        *counts.entry(call.clone()).or_default() += 1.0 / cycles as f64;
+        *counts.entry(call.clone()).or_default() += 1.0;
     }
+    counts.values_mut().for_each(|count| *count /= cycles as f64);
     Some(counts)
 }
 
