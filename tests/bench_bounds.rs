@@ -12,16 +12,9 @@ use bound::{Bound, Column};
 fn a_bound_names_column_row_and_limit() {
     assert_eq!(
         "pinned/c-glibc-static=0.55".parse(),
-        Ok(Bound {
-            column: Column::Pinned,
-            row: "c-glibc-static".into(),
-            limit: 0.55
-        })
+        Ok(Bound { column: Column::Pinned, row: "c-glibc-static".into(), limit: 0.55 })
     );
-    assert_eq!(
-        "loop-unpinned/bare=2".parse::<Bound>().map(|b| b.column),
-        Ok(Column::LoopUnpinned)
-    );
+    assert_eq!("loop-unpinned/bare=2".parse::<Bound>().map(|b| b.column), Ok(Column::LoopUnpinned));
 }
 
 #[test]
@@ -57,10 +50,7 @@ fn a_ratio_at_the_limit_holds_and_one_above_does_not() {
     assert!(bound.check(Ok(0.9)).held);
     let outcome = bound.check(Ok(0.901));
     assert!(!outcome.held);
-    assert_eq!(
-        outcome.to_string(),
-        "bound NOT HELD: exit / x: measured 0.901, at most 0.9"
-    );
+    assert_eq!(outcome.to_string(), "bound NOT HELD: exit / x: measured 0.901, at most 0.9");
 }
 
 #[test]

@@ -100,10 +100,8 @@ impl FromStr for Bound {
         let shape = "a bound is COLUMN/ROW=LIMIT, such as pinned/c-glibc-static=0.55";
         let (place, limit) = text.rsplit_once('=').ok_or(shape)?;
         let (name, row) = place.split_once('/').ok_or(shape)?;
-        let column = Column::ALL
-            .into_iter()
-            .find(|column| column.name() == name)
-            .ok_or_else(|| {
+        let column =
+            Column::ALL.into_iter().find(|column| column.name() == name).ok_or_else(|| {
                 let names = Column::ALL.map(Column::name).join(", ");
                 format!("no column '{name}': there are {names}")
             })?;
@@ -115,17 +113,11 @@ impl FromStr for Bound {
         {
             return Err(format!("the one row of column '{name}' is '{only}'"));
         }
-        let limit: f64 = limit
-            .parse()
-            .map_err(|_| format!("'{limit}' is not a number"))?;
+        let limit: f64 = limit.parse().map_err(|_| format!("'{limit}' is not a number"))?;
         if !limit.is_finite() || limit <= 0.0 {
             return Err(format!("a limit of {limit} can never be tested"));
         }
-        Ok(Self {
-            column,
-            row: row.into(),
-            limit,
-        })
+        Ok(Self { column, row: row.into(), limit })
     }
 }
 

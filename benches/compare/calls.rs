@@ -76,10 +76,7 @@ pub struct Totals {
 impl PerNotification {
     /// Adds up.
     pub fn totals(&self) -> Totals {
-        Totals {
-            tracer: self.tracer.values().sum(),
-            target: self.target.values().sum(),
-        }
+        Totals { tracer: self.tracer.values().sum(), target: self.target.values().sum() }
     }
 }
 
@@ -91,9 +88,7 @@ pub fn count(program: &Program, args: &[OsString]) -> Result<PerNotification, St
     let mut command = command(&program.path, args, &Output::Discard)?;
     // SAFETY: the closure makes one system call, which is safe between fork and exec.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(Into::into)) };
-    let child = command
-        .spawn()
-        .map_err(|e| format!("cannot start under ptrace: {e}"))?;
+    let child = command.spawn().map_err(|e| format!("cannot start under ptrace: {e}"))?;
     let made = follow(Pid::from_raw(child.id().cast_signed()));
     child::reap(Duration::ZERO);
     let made = made?;

@@ -84,12 +84,7 @@ pub fn draw(report: &Report) -> Document {
                 .set("height", height - 1.0)
                 .set("rx", 8),
         )
-        .add(text(
-            MARGIN,
-            38.0,
-            "title",
-            "The same demonstration, built in different ways",
-        ))
+        .add(text(MARGIN, 38.0, "title", "The same demonstration, built in different ways"))
         .add(text(MARGIN, 58.0, "small", &subtitle));
 
     for (index, row) in rows.iter().enumerate() {
@@ -143,20 +138,12 @@ pub fn draw(report: &Report) -> Document {
 fn bars(rows: &[Row], column: Column, x: f64, floor: Option<f64>) -> Group {
     let values = || rows.iter().filter_map(|row| row.figures.get(&column));
     let longest = values().map(|value| value.median).fold(0.0, f64::max);
-    let ours = rows
-        .iter()
-        .find(|row| row.row == THIS)
-        .and_then(|row| row.figures.get(&column));
+    let ours = rows.iter().find(|row| row.row == THIS).and_then(|row| row.figures.get(&column));
     let mut group = Group::new();
     for (index, row) in rows.iter().enumerate() {
         let y = TOP + index as f64 * ROW;
         let value = row.figures.get(&column);
-        group = group.add(text(
-            x,
-            y + 7.0,
-            &class("value", row),
-            &figure(column, value),
-        ));
+        group = group.add(text(x, y + 7.0, &class("value", row), &figure(column, value)));
         let Some(value) = value else {
             continue;
         };
@@ -211,10 +198,7 @@ fn class(base: &str, row: &Row) -> String {
 }
 
 fn text(x: f64, y: f64, class: &str, content: &str) -> Text {
-    Text::new(content)
-        .set("class", class)
-        .set("x", x)
-        .set("y", y)
+    Text::new(content).set("class", class).set("x", x).set("y", y)
 }
 
 fn bar(class: &str, x: f64, y: f64, length: f64) -> Rectangle {

@@ -43,11 +43,7 @@ pub enum Output<'a> {
 pub fn prepare() -> Result<(), String> {
     extern "C" fn interrupt(_: libc::c_int) {}
     // No SA_RESTART: the signal has to end the wait that it finds.
-    let action = SigAction::new(
-        SigHandler::Handler(interrupt),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
+    let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing, which is safe at any moment.
     unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(|e| format!("sigaction: {e}"))?;
     // An orphaned tracer is reparented to this process, which can then see it, wait for it and end it.
@@ -128,17 +124,10 @@ pub fn run(
         Ok(WaitStatus::Exited(_, code)) => Err(format!("exit status {code}")),
         Ok(WaitStatus::Signaled(_, signal, _)) => Err(format!("ended by {signal}")),
         Ok(other) => Err(format!("unexpected state {other:?}")),
-        Err(Errno::EINTR) => Err(format!(
-            "still running after {} s: ended",
-            TIME_LIMIT.as_secs()
-        )),
+        Err(Errno::EINTR) => Err(format!("still running after {} s: ended", TIME_LIMIT.as_secs())),
         Err(e) => Err(format!("waitpid: {e}")),
     };
-    let grace = if result.is_ok() {
-        Duration::from_secs(2)
-    } else {
-        Duration::ZERO
-    };
+    let grace = if result.is_ok() { Duration::from_secs(2) } else { Duration::ZERO };
     let left = reap(grace);
     match (result, left) {
         (Ok(_), left) if left > 0 => {
@@ -184,10 +173,8 @@ pub fn children(parent: Pid) -> Vec<Pid> {
         .filter(|pid| {
             // The name, in parentheses, may hold anything; state and parent follow its last one.
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let mut fields = stat
-                .rsplit_once(')')
-                .map_or("", |(_, rest)| rest)
-                .split_ascii_whitespace();
+            let mut fields =
+                stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
             fields.nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent.as_raw())
         })
         .map(Pid::from_raw)
@@ -200,9 +187,7 @@ pub fn children(parent: Pid) -> Vec<Pid> {
 /// The text of what the kernel refused.
 pub fn allowed_cpus() -> Result<Vec<usize>, String> {
     let set = sched_getaffinity(Pid::this()).map_err(|e| format!("sched_getaffinity: {e}"))?;
-    Ok((0..CpuSet::count())
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .collect())
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
 /// Holds this process on one processor for as long as it lives. What is started meanwhile inherits the place.
@@ -224,9 +209,7 @@ impl Place {
         let mut only = CpuSet::new();
         only.set(cpu).map_err(|e| format!("processor {cpu}: {e}"))?;
         sched_setaffinity(Pid::this(), &only).map_err(|e| format!("processor {cpu}: {e}"))?;
-        Ok(Self {
-            before: Some(before),
-        })
+        Ok(Self { before: Some(before) })
     }
 }
 

@@ -72,11 +72,7 @@ impl FromStr for Priced {
             "open-close" => Self::OpenClose,
             "tracer-write" => Self::TracerWrite,
             "target-write" => Self::TargetWrite,
-            _ => Self::Pread(
-                key.strip_prefix("pread:")
-                    .and_then(|n| n.parse().ok())
-                    .ok_or(())?,
-            ),
+            _ => Self::Pread(key.strip_prefix("pread:").and_then(|n| n.parse().ok()).ok_or(())?),
         })
     }
 }
@@ -87,9 +83,7 @@ impl FromStr for Priced {
 /// One line that says what is wrong.
 pub fn round_trip(trips: usize, cpus: Cpus, dir: &Path) -> Result<f64, String> {
     let said = ask(&["trips".into(), trips.to_string().into()], cpus, dir)?;
-    said.get("trip")
-        .copied()
-        .ok_or_else(|| "no figure".to_owned())
+    said.get("trip").copied().ok_or_else(|| "no figure".to_owned())
 }
 
 /// Microseconds for one call of each kind.
@@ -119,10 +113,9 @@ fn ask(args: &[OsString], cpus: Cpus, dir: &Path) -> Result<BTreeMap<String, f64
 /// The child's whole life. Exit status 77 where the kernel has no user notification.
 pub fn child(args: &[String]) -> ! {
     let figures = match args {
-        [what, trips] if what == "trips" => trips
-            .parse()
-            .map_err(io::Error::other)
-            .and_then(measure_trips),
+        [what, trips] if what == "trips" => {
+            trips.parse().map_err(io::Error::other).and_then(measure_trips)
+        }
         [what, calls @ ..] if what == "prices" => {
             let calls: Vec<Priced> = calls.iter().filter_map(|call| call.parse().ok()).collect();
             measure_prices(&calls)
@@ -313,27 +306,14 @@ fn install() -> io::Result<OwnedFd> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let statement = |code, k| libc::sock_filter {
-        code,
-        jt: 0,
-        jf: 0,
-        k,
-    };
+    let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     let mut program = [
         statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
-        libc::sock_filter {
-            code: IF_EQUAL,
-            jt: 0,
-            jf: 1,
-            k: NOTIFIED as u32,
-        },
+        libc::sock_filter { code: IF_EQUAL, jt: 0, jf: 1, k: NOTIFIED as u32 },
         statement(RETURN, libc::SECCOMP_RET_USER_NOTIF),
         statement(RETURN, libc::SECCOMP_RET_ALLOW),
     ];
-    let fprog = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
+    let fprog = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: the program outlives the calls; the new descriptor belongs to nobody else.
     unsafe {
         checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0, 0, 0).into())?;
@@ -417,11 +397,8 @@ impl Listener {
             ))?;
             (OwnedFd::from_raw_fd(fd), sizes)
         };
-        let listener = Self {
-            fd,
-            request: [0; 64],
-            request_size: usize::from(sizes.seccomp_notif),
-        };
+        let listener =
+            Self { fd, request: [0; 64], request_size: usize::from(sizes.seccomp_notif) };
         if listener.request_size > size_of_val(&listener.request) {
             return Err(io::Error::other("the kernel's request is larger than ever"));
         }
@@ -434,11 +411,7 @@ impl Listener {
         const SYNC_WAKE_UP: c_ulong = 1;
         // SAFETY: this request takes its argument by value.
         unsafe {
-            libc::ioctl(
-                self.fd.as_raw_fd(),
-                libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-                SYNC_WAKE_UP,
-            );
+            libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP);
         }
     }
 
@@ -448,21 +421,13 @@ impl Listener {
         unsafe {
             std::ptr::write_bytes(self.request.as_mut_ptr().cast::<u8>(), 0, self.request_size);
         }
-        self.control(
-            libc::SECCOMP_IOCTL_NOTIF_RECV,
-            self.request.as_ptr().cast_mut().cast(),
-        )?;
+        self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, self.request.as_ptr().cast_mut().cast())?;
         Ok(self.request[0])
     }
 
     /// SEND of EPERM.
     fn refuse(&self, id: u64) -> io::Result<()> {
-        let mut response = libc::seccomp_notif_resp {
-            id,
-            val: 0,
-            error: -libc::EPERM,
-            flags: 0,
-        };
+        let mut response = libc::seccomp_notif_resp { id, val: 0, error: -libc::EPERM, flags: 0 };
         self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, (&raw mut response).cast())
     }
 
@@ -498,14 +463,8 @@ fn read_memory(memory: &File, place: usize, buffer: Option<&mut [u8]>) -> io::Re
 
 /// One read of another process's memory without a descriptor.
 fn vm_read(pid: libc::pid_t, place: usize, buffer: &mut [u8]) -> io::Result<()> {
-    let local = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: place as *mut c_void,
-        iov_len: buffer.len(),
-    };
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec { iov_base: place as *mut c_void, iov_len: buffer.len() };
     // SAFETY: the buffer is as long as is said; the other side is checked by the kernel.
     let got = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     checked(got as c_long).map(drop)

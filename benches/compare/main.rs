@@ -42,9 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Err(wrong) = check_rows(&options) {
-        Options::command()
-            .error(clap::error::ErrorKind::ValueValidation, wrong)
-            .exit();
+        Options::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit();
     }
     match compare(&options) {
         Ok(true) => ExitCode::SUCCESS,
@@ -77,9 +75,7 @@ fn check_rows(options: &Options) -> Result<(), String> {
     let mut rows: BTreeSet<&str> = [THIS, THIS_SC].into_iter().chain(C_ROWS).collect();
     for (name, _) in &options.given {
         if !rows.insert(name) {
-            return Err(format!(
-                "two rows are called '{name}': give one as NAME=PROGRAM"
-            ));
+            return Err(format!("two rows are called '{name}': give one as NAME=PROGRAM"));
         }
     }
     let programs_column = |column: Column| column.only_row().is_none();
@@ -105,9 +101,7 @@ fn compare(options: &Options) -> Result<bool, Stop> {
     let allowed = child::allowed_cpus()?;
     let cpu = match options.cpu {
         Some(cpu) if !allowed.contains(&cpu) => {
-            return Err(Stop::Failed(format!(
-                "processor {cpu} may not be used here"
-            )));
+            return Err(Stop::Failed(format!("processor {cpu} may not be used here")));
         }
         Some(cpu) => cpu,
         None => *allowed.last().ok_or("no processor is allowed".to_owned())?,

@@ -174,13 +174,7 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
             row.insert(Column::Calls, vec![totals.tracer + totals.target]);
         }
     }
-    each_round(
-        &mut programs,
-        &mut samples,
-        Column::Pss,
-        plan.pss_rounds,
-        |p| pss::measure(p, dir),
-    );
+    each_round(&mut programs, &mut samples, Column::Pss, plan.pss_rounds, |p| pss::measure(p, dir));
     let pinned = Cpus::Only(plan.cpu);
     let (one, many) = (1, plan.directories);
     for (column, directories, cpus, rounds) in [
@@ -219,19 +213,13 @@ impl Results {
     fn skip(&mut self, row: &str, reason: impl Into<String>) {
         let reason = reason.into();
         eprintln!("{row}: skipped: {reason}");
-        self.skipped.push(Missing {
-            row: row.into(),
-            reason,
-        });
+        self.skipped.push(Missing { row: row.into(), reason });
     }
 
     fn fail(&mut self, row: &str, reason: impl Into<String>) {
         let reason = reason.into();
         eprintln!("{row}: {reason}");
-        self.failed.push(Missing {
-            row: row.into(),
-            reason,
-        });
+        self.failed.push(Missing { row: row.into(), reason });
     }
 
     /// This program's figure by the row's, for a bound.
@@ -248,11 +236,7 @@ impl Results {
         };
         let found = match column {
             Column::Loop => self.loops.iter().find(|l| l.pinned).map(|l| l.ratio.median),
-            Column::LoopUnpinned => self
-                .loops
-                .iter()
-                .find(|l| !l.pinned)
-                .map(|l| l.ratio.median),
+            Column::LoopUnpinned => self.loops.iter().find(|l| !l.pinned).map(|l| l.ratio.median),
             Column::Flat => self.flatness(),
             _ => self
                 .rows
@@ -279,8 +263,8 @@ impl Results {
     }
 }
 
-/// Lets each program have its turn in each round, another one first each time. One that fails is out, with all its
-/// samples.
+/// Lets each program have its turn in each round, in a shuffled order: a short run finds the caches as the one before it
+/// left them, so that the one before it must not always be the same. One that fails is out, with all its samples.
 fn each_round(
     programs: &mut Programs,
     samples: &mut Samples,
@@ -289,21 +273,19 @@ fn each_round(
     mut measure: impl FnMut(&Program) -> Result<f64, String>,
 ) {
     eprintln!("measuring {column}, {rounds} rounds");
+    // The same orders in every run of the benchmark.
+    let mut order = fastrand::Rng::with_seed(1);
     for round in 0..rounds {
         let mut turns = programs.found.clone();
         if turns.is_empty() {
             return;
         }
-        let first = round % turns.len();
-        turns.rotate_left(first);
+        order.shuffle(&mut turns);
         for program in turns {
             match measure(&program) {
-                Ok(sample) => samples
-                    .entry(program.row)
-                    .or_default()
-                    .entry(column)
-                    .or_default()
-                    .push(sample),
+                Ok(sample) => {
+                    samples.entry(program.row).or_default().entry(column).or_default().push(sample)
+                }
                 Err(reason) => {
                     programs.fail(&program.row, format!("{column}, round {round}: {reason}"));
                 }
@@ -400,9 +382,8 @@ fn flatness(
     let pinned = Cpus::Only(plan.cpu);
     let middle = |count: usize, runs: usize| -> Result<f64, String> {
         let args = programs::refused(count);
-        let times: Vec<f64> = (0..runs)
-            .map(|_| micros(this, &args, pinned, 1))
-            .collect::<Result<_, _>>()?;
+        let times: Vec<f64> =
+            (0..runs).map(|_| micros(this, &args, pinned, 1)).collect::<Result<_, _>>()?;
         Ok(stats::summary(&times).map_or(f64::NAN, |s| s.median))
     };
     let mut starts = Vec::new();
@@ -419,10 +400,7 @@ fn flatness(
         .into_iter()
         .zip(&costs)
         .filter_map(|((directories, _), costs)| {
-            Some(FlatPoint {
-                directories,
-                cost: stats::summary(costs)?,
-            })
+            Some(FlatPoint { directories, cost: stats::summary(costs)? })
         })
         .collect();
     Ok(())

@@ -68,24 +68,17 @@ impl Programs {
                     path,
                     bytes,
                 }),
-                Err(Lack::Skipped(reason)) => programs.skipped.push(Missing {
-                    row: row.into(),
-                    reason,
-                }),
-                Err(Lack::Failed(reason)) => programs.failed.push(Missing {
-                    row: row.into(),
-                    reason,
-                }),
+                Err(Lack::Skipped(reason)) => {
+                    programs.skipped.push(Missing { row: row.into(), reason })
+                }
+                Err(Lack::Failed(reason)) => {
+                    programs.failed.push(Missing { row: row.into(), reason })
+                }
             }
         };
 
         if let Some(path) = this {
-            add(
-                &mut programs,
-                THIS,
-                "this program, as given",
-                Ok(path.into()),
-            );
+            add(&mut programs, THIS, "this program, as given", Ok(path.into()));
         } else {
             eprintln!("building this program, twice");
             add(&mut programs, THIS, "this program", cargo_build(None));
@@ -115,10 +108,7 @@ impl Programs {
     pub fn fail(&mut self, row: &str, reason: String) {
         eprintln!("{row}: {reason}");
         self.found.retain(|program| program.row != row);
-        self.failed.push(Missing {
-            row: row.into(),
-            reason,
-        });
+        self.failed.push(Missing { row: row.into(), reason });
     }
 }
 
@@ -145,12 +135,7 @@ pub fn refused(count: usize) -> Vec<OsString> {
 /// # Errors
 /// One line that says what is wrong.
 pub fn verify(program: &Program, count: usize, dir: &Path) -> Result<(), String> {
-    child::run(
-        &program.path,
-        &refused(count),
-        Cpus::Any,
-        &Output::Keep(dir),
-    )?;
+    child::run(&program.path, &refused(count), Cpus::Any, &Output::Keep(dir))?;
     let read = |name| {
         fs::read(dir.join(name))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -194,16 +179,11 @@ fn cargo_build(feature: Option<&str>) -> Result<PathBuf, Lack> {
         .stdin(Stdio::null());
     if let Some(feature) = feature {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(feature);
-        command
-            .args(["--features", feature, "--target-dir"])
-            .arg(target);
+        command.args(["--features", feature, "--target-dir"]).arg(target);
     }
     let built = captured(&mut command).map_err(|e| format!("{}: {e}", cargo.display()))?;
     if !built.status.success() {
-        return Err(Lack::Failed(format!(
-            "cargo build failed: {}",
-            first_error(&built)
-        )));
+        return Err(Lack::Failed(format!("cargo build failed: {}", first_error(&built))));
     }
     // Cargo knows where it put the program; a target triple or a configured directory may stand in the path.
     String::from_utf8_lossy(&built.stdout)
@@ -226,9 +206,7 @@ fn c_builds(dir: &Path) -> [Result<PathBuf, Lack>; 3] {
         _ => None,
     };
     let glibc = |name, flags: &[&str]| match foreign {
-        Some(machine) => Err(Lack::Skipped(format!(
-            "{cc} builds for {machine}, not for glibc"
-        ))),
+        Some(machine) => Err(Lack::Skipped(format!("{cc} builds for {machine}, not for glibc"))),
         None => compile(&cc, flags, &dir.join(name)),
     };
     let musl_cc = if foreign.is_some() { &cc } else { &musl_cc };

@@ -38,10 +38,7 @@ fn look(parent: Pid, transcript: &Path) -> Result<f64, String> {
     let start = Instant::now();
     while !fs::read_to_string(transcript).is_ok_and(|text| text.contains("Tracer: delaying")) {
         if start.elapsed() > PATIENCE {
-            return Err(format!(
-                "the tracer did not delay within {} s",
-                PATIENCE.as_secs()
-            ));
+            return Err(format!("the tracer did not delay within {} s", PATIENCE.as_secs()));
         }
         sleep(Duration::from_millis(2));
     }
@@ -51,10 +48,7 @@ fn look(parent: Pid, transcript: &Path) -> Result<f64, String> {
     let mut processes = child::children(parent);
     processes.push(parent);
     if processes.len() != 3 {
-        return Err(format!(
-            "{} processes while it delays, not 3",
-            processes.len()
-        ));
+        return Err(format!("{} processes while it delays, not 3", processes.len()));
     }
     processes.into_iter().map(pss).sum()
 }
@@ -64,13 +58,6 @@ fn pss(pid: Pid) -> Result<f64, String> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
     text.lines()
-        .find_map(|line| {
-            line.strip_prefix("Pss:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse()
-                .ok()
-        })
+        .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse().ok())
         .ok_or_else(|| format!("{path} has no Pss"))
 }

@@ -37,13 +37,7 @@ impl Machine {
         let processor = read("/proc/cpuinfo")
             .lines()
             .find_map(|line| {
-                Some(
-                    line.strip_prefix("model name")?
-                        .split_once(':')?
-                        .1
-                        .trim()
-                        .into(),
-                )
+                Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().into())
             })
             .unwrap_or_else(|| "unknown processor".into());
         Self {
@@ -79,21 +73,12 @@ struct Block {
 impl Report {
     /// Puts it together.
     pub fn new(plan: Plan, results: Results, bounds: Vec<Outcome>) -> Self {
-        Self {
-            machine: Machine::here(),
-            plan,
-            results,
-            bounds,
-        }
+        Self { machine: Machine::here(), plan, results, bounds }
     }
 
     /// One line that says where it was measured.
     pub fn place(&self) -> String {
-        let Machine {
-            kernel,
-            arch,
-            processor,
-        } = &self.machine;
+        let Machine { kernel, arch, processor } = &self.machine;
         let cpus = self.plan.cpus;
         format!("Linux {kernel}, {arch}, {processor}, {cpus} processor(s)")
     }
@@ -147,33 +132,23 @@ impl Report {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        [
-            self.figures(),
-            self.ratios(),
-            self.loops(),
-            self.flat(),
-            self.prices(),
-        ]
-        .into_iter()
-        .chain(self.results.budget.as_ref().map(budget))
-        .filter(|block| !block.rows.is_empty())
-        .collect()
+        [self.figures(), self.ratios(), self.loops(), self.flat(), self.prices()]
+            .into_iter()
+            .chain(self.results.budget.as_ref().map(budget))
+            .filter(|block| !block.rows.is_empty())
+            .collect()
     }
 
     fn figures(&self) -> Block {
-        let heads = COLUMNS
-            .iter()
-            .map(|(column, unit)| format!("{column}{unit}"));
+        let heads = COLUMNS.iter().map(|(column, unit)| format!("{column}{unit}"));
         let rows = self.results.rows.iter().map(|row| {
             let mut cells = vec![row.row.clone(), row.title.clone()];
-            cells.extend(
-                COLUMNS
-                    .iter()
-                    .map(|(column, _)| figure(*column, row.figures.get(column))),
+            cells
+                .extend(COLUMNS.iter().map(|(column, _)| figure(*column, row.figures.get(column))));
+            cells.push(
+                row.calls
+                    .map_or_else(absent, |c| format!("{} + {}", calls(c.tracer), calls(c.target))),
             );
-            cells.push(row.calls.map_or_else(absent, |c| {
-                format!("{} + {}", calls(c.tracer), calls(c.target))
-            }));
             cells
         });
         Block {
@@ -206,11 +181,7 @@ impl Report {
         let others = self.results.rows.iter().filter(|row| row.row != THIS);
         let rows = others.map(|row| {
             let mut cells = vec![row.row.clone()];
-            cells.extend(
-                COLUMNS
-                    .iter()
-                    .map(|(column, _)| ratio(row.ratios.get(column))),
-            );
+            cells.extend(COLUMNS.iter().map(|(column, _)| ratio(row.ratios.get(column))));
             cells.push(ratio(row.ratios.get(&Column::Calls)));
             cells
         });
@@ -252,9 +223,7 @@ impl Report {
                     .into(),
                 "-b: the measuring mode of this program, from start to exit.".into(),
             ],
-            header: ["row", "bare, µs", "-b, µs", "ratio"]
-                .map(String::from)
-                .into(),
+            header: ["row", "bare, µs", "-b, µs", "ratio"].map(String::from).into(),
             rows: rows.collect(),
         }
     }
@@ -278,14 +247,9 @@ impl Report {
                 ),
                 format!("The dearest by the cheapest, of the lowest tenths: {flatness:.3}."),
             ],
-            header: [
-                "directories",
-                "lowest tenth, µs",
-                "median, µs",
-                "highest tenth, µs",
-            ]
-            .map(String::from)
-            .into(),
+            header: ["directories", "lowest tenth, µs", "median, µs", "highest tenth, µs"]
+                .map(String::from)
+                .into(),
             rows: rows.collect(),
         }
     }
@@ -325,12 +289,7 @@ impl Report {
         let failed = self.results.failed.iter();
         let failed = failed.map(|m| format!("FAILED: {}: {}", m.row, m.reason));
         let bounds = self.bounds.iter().map(Outcome::to_string);
-        self.noise()
-            .into_iter()
-            .chain(skipped)
-            .chain(failed)
-            .chain(bounds)
-            .collect()
+        self.noise().into_iter().chain(skipped).chain(failed).chain(bounds).collect()
     }
 
     /// A warning when the machine did other things as well: this program pinned does the same each time, so whatever lies
@@ -429,9 +388,7 @@ fn budget(budget: &Budget) -> Block {
     Block {
         title: "From the floor to this program, call by call",
         note,
-        header: ["", "calls", "demonstration, µs", "calls, -b", "-b, µs"]
-            .map(String::from)
-            .into(),
+        header: ["", "calls", "demonstration, µs", "calls, -b", "-b, µs"].map(String::from).into(),
         rows,
     }
 }
@@ -439,12 +396,9 @@ fn budget(budget: &Budget) -> Block {
 /// Marks every column but the first as right-aligned in a Markdown table's second line. A column of words stays too.
 fn align_right(table: &str) -> String {
     let mut lines: Vec<String> = table.lines().map(String::from).collect();
-    let words = lines.first().is_some_and(|header| {
-        header
-            .split('|')
-            .nth(2)
-            .is_some_and(|h| h.trim() == "program")
-    });
+    let words = lines
+        .first()
+        .is_some_and(|header| header.split('|').nth(2).is_some_and(|h| h.trim() == "program"));
     if let Some(separator) = lines.get_mut(1) {
         let cells: Vec<&str> = separator.trim_matches('|').split('|').collect();
         let marked = cells.iter().enumerate().map(|(index, cell)| {
@@ -484,19 +438,13 @@ fn ratio(value: Option<&Summary>) -> String {
 
 /// Microseconds with their range.
 fn micros(value: Summary) -> String {
-    let Summary {
-        median, low, high, ..
-    } = value;
+    let Summary { median, low, high, .. } = value;
     format!("{median:.2} ({low:.2}–{high:.2})")
 }
 
 /// A count of calls: a whole number, unless the program does not do the same each time.
 fn calls(count: f64) -> String {
-    if (count - count.round()).abs() < 1e-6 {
-        format!("{count:.0}")
-    } else {
-        format!("{count:.2}")
-    }
+    if (count - count.round()).abs() < 1e-6 { format!("{count:.0}") } else { format!("{count:.2}") }
 }
 
 /// A number with its thousands apart.
