@@ -458,7 +458,7 @@ fn demonstrations(cases: &mut Vec<Case>) {
 
 /// What older kernels do otherwise, done by the injector.
 fn old_kernels(cases: &mut Vec<Case>) {
-    let receives = || When::ReturnsAfter("ioctl(RECV)", Target);
+    let receives = || When::TargetGone("ioctl(RECV)");
     let spurious = When::Once(Moment::new(Tracer, "ioctl(RECV)", 2, Entry));
     cases.extend([
         // Before 6.11, the receive does not return when the target has ended.
@@ -472,7 +472,7 @@ fn old_kernels(cases: &mut Vec<Case>) {
         Case::simple("Linux < 5.9: and poll tells nothing")
             .rule(receives(), Deed::Wait)
             .rule(spurious, Deed::Answer(-i64::from(libc::EINTR)))
-            .rule(When::ReturnsAfter("ppoll", Target), Deed::Wait)
+            .rule(When::TargetGone("ppoll"), Deed::Wait)
             .gate((Target, "exit_group", 1, Entry), reached(Tracer, "ppoll", 1, Entry)),
         Case::simple("Linux < 5.9: ID_VALID has its old number")
             .rule(When::Each("ioctl(ID_VALID)"), Deed::Answer(-i64::from(libc::EINVAL)))

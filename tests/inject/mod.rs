@@ -173,8 +173,8 @@ pub enum When {
     Once(Moment),
     /// Before every call of that name, of whatever process.
     Each(&'static str),
-    /// After a call of that name, when that process has ended, or is about to.
-    ReturnsAfter(&'static str, Role),
+    /// After every call of that name by the tracer, once the target has ended or is about to.
+    TargetGone(&'static str),
 }
 
 /// All that is done to one run.
@@ -564,8 +564,11 @@ impl Run<'_> {
             let due = match when {
                 When::Once(wanted) => self.outcome.done[rule] == 0 && wanted == moment,
                 When::Each(name) => moment.side == Side::Entry && moment.call.name == *name,
-                When::ReturnsAfter(name, role) => {
-                    moment.side == Side::Exit && moment.call.name == *name && self.is_gone(*role)
+                When::TargetGone(name) => {
+                    moment.side == Side::Exit
+                        && moment.call.role == Role::Tracer
+                        && moment.call.name == *name
+                        && self.is_gone(Role::Target)
                 }
             };
             if !due {
