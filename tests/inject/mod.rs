@@ -46,9 +46,9 @@ use nix::unistd::{ForkResult, Pid, fork, gettid, pipe2};
 pub const SUPPORTED: bool = cfg!(target_arch = "x86_64");
 
 /// How often the waiting is interrupted.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(3);
 /// Nothing has happened for so long: whatever waits, waits for something that will not come.
-const QUIET: Duration = Duration::from_millis(25);
+const QUIET: Duration = Duration::from_millis(12);
 /// How long a run may take. The injector makes no process sleep, so that an honest run takes
 /// milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(5);
@@ -633,7 +633,11 @@ impl Run<'_> {
         let script = self.script;
         for (gate, opened) in script.gates.iter().zip(&mut self.opened) {
             *opened |= match &gate.until {
-                Until::Reached(moment) => self.outcome.stops.contains(moment),
+                // Ended, it will not come there any more.
+                Until::Reached(moment) => {
+                    self.outcome.stops.contains(moment)
+                        || self.outcome.ends.contains_key(&moment.call.role)
+                }
                 Until::Ended(role) => self.outcome.ends.contains_key(role),
             };
         }
