@@ -75,7 +75,7 @@ fn sweep(
     heading: &str,
     cases: &[Case],
     deeds: &[(Role, Deed)],
-    judge: impl Fn(&Case, &Run, Role) -> Result<(), String> + Sync,
+    judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
 ) {
     if !inject::SUPPORTED {
         println!("skipped: this architecture's registers are not known to the injector");
@@ -103,7 +103,7 @@ fn sweep(
                     Verdict::Late(said())
                 } else if outcome.crashed() || ends.any(|(_, &end)| end == End::Exited(126)) {
                     Verdict::Crashed(said())
-                } else if let Err(why) = judge(case, &run, *victim) {
+                } else if let Err(why) = judge(case, &run, *victim, moment) {
                     Verdict::Untrue(format!("{why}\n{}", said()))
                 } else {
                     Verdict::Good
@@ -133,7 +133,7 @@ fn to_each(signal: Signal) -> Vec<(Role, Deed)> {
 }
 
 /// Whether the parent's report is true, and complete if it lived to make it.
-fn report_is_true(_: &Case, run: &Run, victim: Role) -> Result<(), String> {
+fn report_is_true(_: &Case, run: &Run, victim: Role, _: &Moment) -> Result<(), String> {
     run.is_true(victim != Role::Parent)?;
     let signal = run.outcome.ends[&Role::Parent];
     match victim {
@@ -156,7 +156,7 @@ fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
 #[test]
 fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
     let deed = (Role::Target, Deed::Signal(Role::Target, Signal::SIGINT));
-    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _| {
+    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _, moment| {
         run.is_true(true)?;
         if run.outcome.ends[&Role::Target] == End::Killed(Signal::SIGINT) {
             // It came before the handler was there.
@@ -167,15 +167,22 @@ fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
                 .any(|seen| seen.call.name == "rt_sigaction(SIGINT)" && seen.result == Some(0));
             return if handled { Err("killed in spite of the handler".into()) } else { Ok(()) };
         }
-        // With -w, a call that was received is not taken away.
-        is_plausible(case, run, &[libc::EINTR], true)
+        // Once the target is about to end, no handler runs any more.
+        let place = |wanted: &Moment| run.outcome.stops.iter().position(|it| it == wanted);
+        let end = Moment::new(Role::Target, "exit_group", 1, Side::Entry);
+        is_plausible(
+            case,
+            run,
+            &[libc::EINTR],
+            place(&end).is_none_or(|it| it > place(moment).unwrap()),
+        )
     });
 }
 
 #[test]
 fn whoever_is_stopped_and_continued_goes_on_as_if_nothing_had_been() {
     let deeds = Role::ALL.map(|victim| (victim, Deed::StopAndContinue(victim)));
-    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim| {
+    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim, _| {
         run.is_true(true)?;
         if victim != Role::Target {
             return run.completed(case, &case.made(run.directory.path()));
