@@ -71,9 +71,8 @@ impl Listener {
     /// alive, and its PID is nobody else's.
     #[must_use]
     pub fn is_valid(self, id: u64) -> bool {
-        let check = |number, expected| {
-            sys::ioctl_id_valid(self.fd, number, &id).expecting(expected, ME)
-        };
+        let check =
+            |number, expected| sys::ioctl_id_valid(self.fd, number, &id).expecting(expected, ME);
         let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
         let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID, gone_or_unknown);
         // Kernels before 5.9 know it by another number only; those since know both.

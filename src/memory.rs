@@ -40,7 +40,7 @@ impl Memory {
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
     #[inline(never)]
-    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<u32, Errno> {
         if pid == self.target && self.kept != Fd::NONE {
             let read = sys::pread(self.kept, buffer, address).result();
             if read != Ok(0) {

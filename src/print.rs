@@ -44,7 +44,7 @@ pub fn compose(room: &mut [u8], text: Text, string: Option<ZStr>, numbers: &[u64
 fn write_all(out: Fd, mut bytes: &[u8]) -> Result<(), (Text, Errno)> {
     while !bytes.is_empty() {
         match sys::write(out, bytes).result() {
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Ok(written) => bytes = bytes.get(written as usize..).unwrap_or_default(),
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
             // Where that fails, the next write will tell.
             Err(Errno::EAGAIN) => {

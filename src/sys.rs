@@ -23,7 +23,7 @@ pub(crate) use syscalls::raw as backend;
 pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, PR_SET_NO_NEW_PRIVS, Request, Response,
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PR_SET_NO_NEW_PRIVS, PROT_READ_WRITE, Request, Response,
     SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
@@ -213,6 +213,13 @@ impl Meaning for () {
     fn of(_: usize) {}
 }
 
+impl Meaning for u32 {
+    #[inline(always)]
+    fn of(word: usize) -> Self {
+        word as u32
+    }
+}
+
 impl Meaning for usize {
     #[inline(always)]
     fn of(word: usize) -> Self {
@@ -368,7 +375,7 @@ pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
 #[inline(always)]
 pub fn close(fd: Fd) -> Call<'static, (), 1> {
     // SAFETY: touches no memory.
-    unsafe { call!(close, fd.0) }
+    unsafe { call!(close, fd.0.cast_unsigned()) }
 }
 
 /// `void exit_group(int status)`
@@ -422,28 +429,30 @@ impl Fits {
 #[inline(always)]
 pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Call<'_, (), 3> {
     // SAFETY: reads `id`; no other kind of descriptor has a request of these numbers.
-    unsafe { call!(ioctl, listener.0, number, &raw const *id) }
+    unsafe { call!(ioctl, listener.0.cast_unsigned(), number, &raw const *id) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`
 #[inline(always)]
 pub fn ioctl_recv(_: Fits, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `request`, which is long enough; any bits are a value of it.
-    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
+    unsafe { call!(ioctl, listener.0.cast_unsigned(), SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
 #[inline(always)]
 pub fn ioctl_send(_: Fits, listener: Fd, response: &Response) -> Call<'_, (), 3> {
     // SAFETY: reads `response`, which is long enough.
-    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
+    unsafe {
+        call!(ioctl, listener.0.cast_unsigned(), SECCOMP_IOCTL_NOTIF_SEND, &raw const *response)
+    }
 }
 
 /// `int ioctl(int fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: by value
 #[inline(always)]
 pub fn ioctl_set_flags(listener: Fd, flags: usize) -> Call<'static, (), 3> {
     // SAFETY: touches no memory; no other kind of descriptor has a request of this number.
-    unsafe { call!(ioctl, listener.0, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
+    unsafe { call!(ioctl, listener.0.cast_unsigned(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
 }
 
 /// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
@@ -456,7 +465,7 @@ pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
 /// `int mkdir(const char *path, mode_t mode)`: the call that the filter notifies; the value is 0,
 /// or what the tracer made up
 #[inline(always)]
-pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, { arch::MKDIR }> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
@@ -464,7 +473,7 @@ pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, { arch::MKDIR }> {
 #[inline(always)]
 pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
     // SAFETY: reads `path` up to its NUL.
-    unsafe { call!(mkdirat, directory.0, path.address(), mode) }
+    unsafe { call!(mkdirat, directory.0.cast_unsigned(), path.address(), mode) }
 }
 
 /// `void *mmap(NULL, size_t length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)`:
@@ -503,7 +512,7 @@ pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
 #[inline(always)]
 pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
-    unsafe { call!(openat, directory, path.address(), flags) }
+    unsafe { call!(openat, directory.cast_unsigned(), path.address(), flags) }
 }
 
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
@@ -530,9 +539,9 @@ pub fn prctl_set_no_new_privs() -> Call<'static, (), 5> {
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
 #[inline(always)]
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, u32, 4> {
     // SAFETY: writes within `buffer`.
-    unsafe { call!(pread64, fd.0, buffer.as_mut_ptr(), buffer.len(), offset) }
+    unsafe { call!(pread64, fd.0.cast_unsigned(), buffer.as_mut_ptr(), buffer.len(), offset) }
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
@@ -540,11 +549,11 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
 /// # Errors
 /// As `process_vm_readv(2)` has them.
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize, Errno> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<u32, Errno> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
-    let call: Call<usize, 6> =
+    let call: Call<u32, 6> =
         unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
     call.once()
 }
@@ -555,11 +564,11 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usi
 /// # Errors
 /// As `readlink(2)` has them; EINVAL if it is none.
 #[inline(always)]
-pub fn readlinkat(directory: Fd, path: ZStr) -> Result<usize, Errno> {
+pub fn readlinkat(directory: Fd, path: ZStr) -> Result<(), Errno> {
     let mut byte = 0_u8;
     // SAFETY: reads `path` up to its NUL and writes one byte.
-    let call: Call<usize, 4> =
-        unsafe { call!(readlinkat, directory.0, path.address(), &raw mut byte, 1) };
+    let call: Call<(), 4> =
+        unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), &raw mut byte, 1) };
     call.result()
 }
 
@@ -578,7 +587,7 @@ pub struct Rights {
 /// is one byte, since a stream carries no message without data, with `rights`. Returns the number of
 /// bytes, 0 at the end of the stream; any error ends `process`
 #[inline(never)] // two of its kind
-pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> usize {
+pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> u32 {
     let mut byte = 0_u8;
     let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let mut message = msghdr {
@@ -594,10 +603,14 @@ pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32
     let message = &raw mut message;
     // SAFETY: reads or writes the message, the byte, and within `rights`, of which any bits are a
     // value.
-    let (call, process): (Call<usize, 3>, _) = unsafe {
+    let (call, process): (Call<u32, 3>, _) = unsafe {
         match direction {
-            Direction::Receive => (call!(recvmsg, socket.0, message, flags), Process::TRACER),
-            Direction::Send => (call!(sendmsg, socket.0, message, flags), Process::TARGET),
+            Direction::Receive => {
+                (call!(recvmsg, socket.0.cast_unsigned(), message, flags), Process::TRACER)
+            }
+            Direction::Send => {
+                (call!(sendmsg, socket.0.cast_unsigned(), message, flags), Process::TARGET)
+            }
         }
     };
     call.or_fail(process)
@@ -671,14 +684,14 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, usize, 4> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 4> {
     // SAFETY: writes `status`.
     unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes
 #[inline(always)]
-pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
+pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, u32, 3> {
     // SAFETY: reads `bytes`.
-    unsafe { call!(write, fd.0, bytes.as_ptr(), bytes.len()) }
+    unsafe { call!(write, fd.0.cast_unsigned(), bytes.as_ptr(), bytes.len()) }
 }

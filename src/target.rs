@@ -1,8 +1,8 @@
 //! The target: installs the filter, gives the listener away, and makes directories.
 
 use crate::abi::{
-    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_PTRACER,
-    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
+    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_PTRACER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
 };
 use crate::failure::{Process, status};
 use crate::filter::{ACTION, Action, program};
@@ -90,7 +90,7 @@ fn demonstrate(mut command_line: Scan) -> u32 {
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
         match made {
             Ok(value) => {
-                ME.say_about(text::TARGET_SUCCESS, next, [value as u64, then.0.into()]);
+                ME.say_about(text::TARGET_SUCCESS, next, [value.into(), then.0.into()]);
             }
             Err(errno) => {
                 ME.say(text::TARGET_FAILURE, [errno.into_raw() as u64]);
@@ -139,10 +139,10 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
 }
 
 /// Whether the tracer may have answered like this.
-fn is_right(options: &Options, path: ZStr, made: Result<usize, Errno>) -> bool {
+fn is_right(options: &Options, path: ZStr, made: Result<u32, Errno>) -> bool {
     match made {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
-        Ok(value) if policy::creates(path) => value == path.count(),
+        Ok(value) if policy::creates(path) => value as usize == path.count(),
         Ok(value) => value == 0 && options.let_through,
         // Nobody listens any more, or the path could not be read.
         Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),

@@ -296,8 +296,7 @@ impl Coding {
 
     /// Puts in all texts, their directives as codes.
     const fn of(texts: &[&str]) -> Self {
-        let mut coding =
-            Self { bytes: [0; ROOM], length: 0, pairs: [[0; 2]; MAX_PAIRS], count: 0 };
+        let mut coding = Self { bytes: [0; ROOM], length: 0, pairs: [[0; 2]; MAX_PAIRS], count: 0 };
         let mut t = 0;
         while t < texts.len() {
             let text = texts[t].as_bytes();

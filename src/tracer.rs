@@ -34,7 +34,8 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         None => sys::exit_group(status::SUCCESS),
     };
 
-    let mut sizes = seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
+    let mut sizes =
+        seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
         ME.fail_seccomp(errno)
     }
@@ -88,9 +89,7 @@ impl Tracer {
         match self.listener.send(&self.response) {
             Ok(()) => {}
             // Before Linux 5.5, which brought the flag.
-            Err(errno @ Errno::EINVAL) => {
-                ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE)
-            }
+            Err(errno @ Errno::EINVAL) => ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE),
             Err(_) => self.tell(text::TRACER_ENOENT, []),
         }
 
@@ -135,7 +134,7 @@ impl Tracer {
             return Some(self.refuse(Errno::EPERM));
         }
         let read = match read {
-            Ok(read) => read,
+            Ok(read) => read as usize,
             Err(errno) => return Some(self.judge_nothing(errno)),
         };
 
@@ -184,12 +183,8 @@ impl Tracer {
                 self.cannot_read(text::PATH, Errno::EFAULT)
             }
             // Only the way without /proc fails like this.
-            Errno::EPERM => {
-                ME.give_up(text::name::process_vm_readv, errno, text::HINT_MEMORY)
-            }
-            Errno::ENOSYS => {
-                ME.give_up(text::name::process_vm_readv, errno, text::HINT_PROC)
-            }
+            Errno::EPERM => ME.give_up(text::name::process_vm_readv, errno, text::HINT_MEMORY),
+            Errno::ENOSYS => ME.give_up(text::name::process_vm_readv, errno, text::HINT_PROC),
             _ => ME.fail(text::name::pread64, errno),
         }
     }

@@ -45,9 +45,9 @@ pub fn fork() -> Call<'static, Fork, FORK> {
 /// `int mkdir(const char *path, mode_t mode)`, by `mkdirat(AT_FDCWD, path, mode)` (`mkdir(2)`),
 /// the call that the filter notifies.
 #[inline(always)]
-pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, MKDIR> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, MKDIR> {
     // SAFETY: reads `path` up to its NUL.
-    unsafe { call!(mkdirat, AT_FDCWD, path.address(), mode) }
+    unsafe { call!(mkdirat, AT_FDCWD.cast_unsigned(), path.address(), mode) }
 }
 
 /// The disposition that calls `handler`, or the default one. The kernel's vDSO knows how to return

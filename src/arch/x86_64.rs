@@ -45,7 +45,7 @@ pub fn fork() -> Call<'static, Fork, FORK> {
 
 /// `int mkdir(const char *path, mode_t mode)` (`mkdir(2)`), the call that the filter notifies.
 #[inline(always)]
-pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, usize, MKDIR> {
+pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, MKDIR> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdir, path.address(), mode) }
 }
