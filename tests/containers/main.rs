@@ -44,16 +44,8 @@ struct Case {
 const MAIN_JOB: &[&str] = &["-K", "/tmp/x", "/bye"];
 
 const CASES: &[Case] = &[
-    Case {
-        name: "root",
-        options: &["--tmpfs=/tmp"],
-        judge: main_job,
-    },
-    Case {
-        name: "ordinary_user",
-        options: &["--tmpfs=/tmp", "--user=1000:1000"],
-        judge: main_job,
-    },
+    Case { name: "root", options: &["--tmpfs=/tmp"], judge: main_job },
+    Case { name: "ordinary_user", options: &["--tmpfs=/tmp", "--user=1000:1000"], judge: main_job },
     Case {
         name: "read_only_with_a_tmpfs_on_tmp",
         options: &["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"],
@@ -96,20 +88,15 @@ const CASES: &[Case] = &[
         judge: |status, stdout, stderr| {
             main_job(status, stdout, stderr)?;
             // Few processes were in it before: the runtime's own.
-            let target = stdout
-                .lines()
-                .find_map(|line| line.strip_prefix("Target process: PID = "));
+            let target =
+                stdout.lines().find_map(|line| line.strip_prefix("Target process: PID = "));
             match target.and_then(|number| number.parse::<u32>().ok()) {
                 Some(number) if number < 32 => Ok(()),
                 _ => Err("the target should be one of its namespace's first processes".into()),
             }
         },
     },
-    Case {
-        name: "hosts_pid_namespace",
-        options: &["--tmpfs=/tmp", "--pid=host"],
-        judge: main_job,
-    },
+    Case { name: "hosts_pid_namespace", options: &["--tmpfs=/tmp", "--pid=host"], judge: main_job },
     Case {
         name: "no_seccomp_profile",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=unconfined"],
@@ -122,10 +109,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "profile_that_does_not_know_seccomp",
-        options: &[
-            "--tmpfs=/tmp",
-            "--security-opt=seccomp=PROFILE/unknown.json",
-        ],
+        options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/unknown.json"],
         judge: refused,
     },
 ];
@@ -144,9 +128,8 @@ fn main() -> ExitCode {
                 CASES.len()
             );
         }
-        let trials = CASES
-            .iter()
-            .map(|case| Trial::test(case.name, || Ok(())).with_ignored_flag(true));
+        let trials =
+            CASES.iter().map(|case| Trial::test(case.name, || Ok(())).with_ignored_flag(true));
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
 
@@ -181,10 +164,7 @@ fn main() -> ExitCode {
                     Err(reason) => (Cell::Failed, Err(reason.into())),
                 },
             };
-            matrix
-                .lock()
-                .expect("no trial panics with it")
-                .note(&column, case.name, cell);
+            matrix.lock().expect("no trial panics with it").note(&column, case.name, cell);
             completion
         })
     });
@@ -230,28 +210,14 @@ impl Podman {
             );
             fs::write(room.path().join(name), profile).map_err(|error| error.to_string())?;
         }
-        let mut podman = Self {
-            room,
-            version: String::new(),
-            size: String::new(),
-        };
+        let mut podman = Self { room, version: String::new(), size: String::new() };
         let version = host::checked(podman.command().arg("--version"), LIMIT)?;
-        podman.version = String::from_utf8_lossy(&version)
-            .trim()
-            .replace(" version", "");
+        podman.version = String::from_utf8_lossy(&version).trim().replace(" version", "");
 
-        host::checked(
-            podman
-                .command()
-                .args(["build", "--quiet", "-t", IMAGE, "."]),
-            LIMIT,
-        )
-        .map_err(|reason| format!("podman cannot build here: {reason}"))?;
+        host::checked(podman.command().args(["build", "--quiet", "-t", IMAGE, "."]), LIMIT)
+            .map_err(|reason| format!("podman cannot build here: {reason}"))?;
         let format = "{{.Size}}";
-        let size = podman
-            .command()
-            .args(["image", "inspect", "--format", format, IMAGE])
-            .output();
+        let size = podman.command().args(["image", "inspect", "--format", format, IMAGE]).output();
         let size = size.map_err(|error| error.to_string())?.stdout;
         podman.size = String::from_utf8_lossy(&size).trim().to_owned();
         // Any failure of this one is podman's: the program only says its version.
@@ -270,54 +236,28 @@ impl Podman {
     fn command(&self) -> Command {
         let room = self.room.path();
         let mut command = Command::new("podman");
-        command
-            .current_dir(host::project())
-            .arg("--root")
-            .arg(room.join("store"));
-        command
-            .arg("--runroot")
-            .arg(room.join("run"))
-            .arg("--tmpdir")
-            .arg(room.join("tmp"));
-        command.args([
-            "--storage-driver=vfs",
-            "--cgroup-manager=cgroupfs",
-            "--runtime=runc",
-        ]);
+        command.current_dir(host::project()).arg("--root").arg(room.join("store"));
+        command.arg("--runroot").arg(room.join("run")).arg("--tmpdir").arg(room.join("tmp"));
+        command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime=runc"]);
         command.arg("--events-backend=none");
         command
     }
 
     fn run(&self, options: &[String], arguments: &[&str]) -> Result<Ran, String> {
         let mut command = self.command();
-        command.args([
-            "run",
-            "--rm",
-            "--network=none",
-            "--log-driver=none",
-            "--attach=stdout",
-        ]);
+        command.args(["run", "--rm", "--network=none", "--log-driver=none", "--attach=stdout"]);
         // Not more than an ordinary process may raise its limits to.
-        command.args([
-            "--attach=stderr",
-            "--ulimit=nofile=1024:1024",
-            "--ulimit=nproc=1024:1024",
-        ]);
+        command.args(["--attach=stderr", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]);
         host::run(command.args(options).arg(IMAGE).args(arguments), LIMIT)
     }
 
     fn try_case(&self, case: &Case) -> Outcome {
         let folder = self.room.path().display().to_string();
-        let options: Vec<String> = case
-            .options
-            .iter()
-            .map(|option| option.replace("PROFILE", &folder))
-            .collect();
+        let options: Vec<String> =
+            case.options.iter().map(|option| option.replace("PROFILE", &folder)).collect();
         let ran = self.run(&options, MAIN_JOB)?;
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&ran.stdout),
-            String::from_utf8_lossy(&ran.stderr),
-        );
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         let status = ran.status.code().ok_or("podman was killed")?;
         (case.judge)(status, &stdout, &stderr).map_err(|reason| {
             format!(

@@ -42,12 +42,7 @@ const fn case(
     script: &'static str,
     judge: fn(&Kernel, &Report) -> Outcome,
 ) -> Case {
-    Case {
-        name,
-        script,
-        judge,
-        absent: everywhere,
-    }
+    Case { name, script, judge, absent: everywhere }
 }
 
 /// The program as the first process of the machine: a boot of its own, with nothing but the program
@@ -441,14 +436,9 @@ const DIED_POST_DELAY: &str =
 
 /// The init script for the cases that `architecture` has.
 pub fn init(architecture: &Architecture) -> String {
-    let cases = || {
-        CASES
-            .iter()
-            .filter(|case| (case.absent)(architecture).is_none())
-    };
-    let functions: Vec<String> = cases()
-        .map(|case| format!("case_{}() {{\n{}\n}}", case.name, case.script))
-        .collect();
+    let cases = || CASES.iter().filter(|case| (case.absent)(architecture).is_none());
+    let functions: Vec<String> =
+        cases().map(|case| format!("case_{}() {{\n{}\n}}", case.name, case.script)).collect();
     let names: Vec<&str> = cases().map(|case| case.name).collect();
     include_str!("init.sh")
         .replace("\n@CASES@\n", &format!("\n{}\n", functions.join("\n")))
@@ -465,9 +455,7 @@ pub fn judge_as_init(console: &str) -> Outcome {
     // Standard output and standard error are one console; other lines are the kernel's and the firmware's.
     let ours = |line: &&str| {
         line.is_empty()
-            || ["Target process: ", "Tracer: ", "Parent: "]
-                .iter()
-                .any(|p| line.starts_with(p))
+            || ["Target process: ", "Tracer: ", "Parent: "].iter().any(|p| line.starts_with(p))
     };
     let is_error = |line: &&str| line.starts_with("Target process: mkdir: ");
     let first = |process: &str| console.find(&format!("{process}: PID = "));
@@ -475,27 +463,12 @@ pub fn judge_as_init(console: &str) -> Outcome {
         return Err(format!("target or tracer said nothing:\n{console}"));
     };
     let start = target.min(tracer);
-    let end = console[start..]
-        .find("Parent: ")
-        .map(|at| start + at)
-        .ok_or("no parent's line")?;
-    let end = console[end..]
-        .find('\n')
-        .map_or(console.len(), |at| end + at + 1);
+    let end = console[start..].find("Parent: ").map(|at| start + at).ok_or("no parent's line")?;
+    let end = console[end..].find('\n').map_or(console.len(), |at| end + at + 1);
     let said: Vec<&str> = console[start..end].lines().filter(ours).collect();
-    let join = |lines: Vec<&str>| {
-        lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
-    };
+    let join = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
     let report = Report {
-        stdout: join(
-            said.iter()
-                .copied()
-                .filter(|line| !is_error(line))
-                .collect(),
-        ),
+        stdout: join(said.iter().copied().filter(|line| !is_error(line)).collect()),
         stderr: join(said.iter().copied().filter(is_error).collect()),
         ..Report::default()
     };
@@ -514,10 +487,7 @@ fn ended(report: &Report, status: u32) -> Outcome {
 fn found(report: &Report, facts: &[&str]) -> Outcome {
     let found: Vec<&str> = report.facts.lines().collect();
     if found != facts {
-        return Err(format!(
-            "it should be found afterwards:\n  {}",
-            facts.join("\n  ")
-        ));
+        return Err(format!("it should be found afterwards:\n  {}", facts.join("\n  ")));
     }
     Ok(())
 }
@@ -592,10 +562,7 @@ fn one_path(
     parent: &[&str],
     errors: &[&str],
 ) -> Outcome {
-    let announced = [
-        TARGET_PID,
-        "Target process: about to make directory \"/tmp/x\"",
-    ];
+    let announced = [TARGET_PID, "Target process: about to make directory \"/tmp/x\""];
     judge(
         &report.stdout,
         &report.stderr,
@@ -611,14 +578,8 @@ fn one_path(
 /// The measurement's form, and that its numbers fit together.
 fn measured(stdout: &str, count: u32) -> Outcome {
     let number = |start: &str, end: &str| -> Option<f64> {
-        let line = stdout
-            .lines()
-            .find(|line| line.starts_with(start) && line.ends_with(end))?;
-        line.strip_prefix(start)?
-            .strip_suffix(end)?
-            .trim()
-            .parse()
-            .ok()
+        let line = stdout.lines().find(|line| line.starts_with(start) && line.ends_with(end))?;
+        line.strip_prefix(start)?.strip_suffix(end)?.trim().parse().ok()
     };
     let executed = number("# Executed ", " system calls");
     let total = number("     Total time: ", " [sec]");

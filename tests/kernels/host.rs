@@ -43,11 +43,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     let stdout = stdout.join().unwrap_or_default();
     let stderr = stderr.join().unwrap_or_default();
     match ended {
-        Ok(status) => Ok(Ran {
-            status,
-            stdout,
-            stderr,
-        }),
+        Ok(status) => Ok(Ran { status, stdout, stderr }),
         Err(_) => Err(format!(
             "{name} did not end within {} s; so far it said:\n{}{}",
             limit.as_secs(),
@@ -96,22 +92,14 @@ pub fn checked(command: &mut Command, limit: Duration) -> Result<Vec<u8>, String
 /// otherwise says what is missing.
 pub fn install(packages: &[&str]) -> Result<(), String> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME
-        .lock()
-        .map_err(|_| "an installation panicked")?;
-    let missing: Vec<&str> = packages
-        .iter()
-        .copied()
-        .filter(|p| !is_installed(p))
-        .collect();
+    let _turn = ONE_AT_A_TIME.lock().map_err(|_| "an installation panicked")?;
+    let missing: Vec<&str> = packages.iter().copied().filter(|p| !is_installed(p)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
     if !rustix::process::geteuid().is_root() {
-        return Err(format!(
-            "not installed, and only root can install it: {names}"
-        ));
+        return Err(format!("not installed, and only root can install it: {names}"));
     }
     eprintln!("installing {names}");
     let apt = |arguments: &[&str]| {

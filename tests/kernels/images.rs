@@ -96,23 +96,15 @@ impl Toolchain {
     fn choose(architecture: &Architecture) -> Result<Self, String> {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let ask = |arguments: &[&str]| {
-            checked(
-                Command::new(&rustc)
-                    .args(arguments)
-                    .current_dir(host::project()),
-                LIMIT,
-            )
-            .map(|said| String::from_utf8_lossy(&said).trim().to_owned())
+            checked(Command::new(&rustc).args(arguments).current_dir(host::project()), LIMIT)
+                .map(|said| String::from_utf8_lossy(&said).trim().to_owned())
         };
         let targets = Path::new(&ask(&["--print", "sysroot"])?).join("lib/rustlib");
         if targets.join(architecture.triple).join("lib").is_dir() {
             return Ok(Self::Own);
         }
         let version = ask(&["-vV"])?;
-        let host = version
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .unwrap_or_default();
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
         let linker = targets.join(host).join("bin/rust-lld");
         if !linker.exists() {
             return Err(format!(
@@ -166,14 +158,7 @@ impl Toolchain {
             .env_remove("RUSTFLAGS")
             .env_remove("RUSTUP_TOOLCHAIN")
             .env("CARGO_TARGET_DIR", &target)
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--locked",
-                "--target",
-                triple,
-            ])
+            .args(["build", "--quiet", "--release", "--locked", "--target", triple])
             .current_dir(folder);
         checked(&mut cargo, LIMIT)?;
         Ok(target.join(triple).join("release").join(name))

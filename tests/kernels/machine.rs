@@ -38,43 +38,27 @@ pub fn boot(
     let room = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = |name: &str, content: &[u8]| {
         let path = room.path().join(name);
-        fs::write(&path, content)
-            .map(|()| path)
-            .map_err(|e| format!("{name}: {e}"))
+        fs::write(&path, content).map(|()| path).map_err(|e| format!("{name}: {e}"))
     };
     let kernel = file("kernel", kernel)?;
     let initramfs = file("initramfs", initramfs)?;
     let mut qemu = Command::new(architecture.qemu[0]);
     qemu.args(&architecture.qemu[1..])
         .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
-        .args([
-            "-nodefaults",
-            "-display",
-            "none",
-            "-serial",
-            "stdio",
-            "-no-reboot",
-        ])
+        .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
         .arg(initramfs)
         .arg("-append")
         // Quiet but for emergencies; a panic ends the machine at once.
-        .arg(format!(
-            "console={} quiet loglevel=1 panic=-1 {parameters}",
-            architecture.console
-        ));
+        .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", architecture.console));
     let ran = host::run(&mut qemu, LIMIT)?;
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
     if ran.status.success() {
         Ok(console)
     } else {
-        Err(format!(
-            "qemu: {}: {}",
-            ran.status,
-            String::from_utf8_lossy(&ran.stderr)
-        ))
+        Err(format!("qemu: {}: {}", ran.status, String::from_utf8_lossy(&ran.stderr)))
     }
 }
 
@@ -102,24 +86,14 @@ pub fn reports(console: &str) -> Result<(String, Vec<(String, Report)>), String>
             "facts" => report.facts = decode(rest)?,
             "left" => report.left = rest.trim().to_owned(),
             "end" => {
-                report.status = rest
-                    .parse()
-                    .map_err(|e| format!("{name}: status {rest}: {e}"))?;
+                report.status = rest.parse().map_err(|e| format!("{name}: status {rest}: {e}"))?;
                 reports.push((name.clone(), report.clone()));
             }
             "done" => is_done = true,
             _ => {}
         }
     }
-    let last = || {
-        console
-            .lines()
-            .rev()
-            .take(12)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-    };
+    let last = || console.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev();
     match release {
         Some(release) if is_done => Ok((release, reports)),
         _ => Err(format!(
@@ -130,8 +104,6 @@ pub fn reports(console: &str) -> Result<(String, Vec<(String, Report)>), String>
 }
 
 fn decode(text: &str) -> Result<String, String> {
-    let bytes = BASE64_STANDARD
-        .decode(text.trim())
-        .map_err(|e| format!("console: {e}: {text}"))?;
+    let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|e| format!("console: {e}: {text}"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

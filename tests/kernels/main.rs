@@ -108,9 +108,8 @@ fn main() -> ExitCode {
                 names.len()
             );
         }
-        let trials = names
-            .into_iter()
-            .map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true));
+        let trials =
+            names.into_iter().map(|name| Trial::test(name, || Ok(())).with_ignored_flag(true));
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
 
@@ -124,19 +123,12 @@ fn main() -> ExitCode {
         let kernels = fetch_kernels(&names, &is_chosen);
         (images.join().expect("building panicked"), kernels)
     });
-    eprintln!(
-        "images and kernels ready after {} s",
-        start.elapsed().as_secs()
-    );
+    eprintln!("images and kernels ready after {} s", start.elapsed().as_secs());
     let machines = boot_all(&images, &kernels);
     eprintln!("machines ready after {} s", start.elapsed().as_secs());
 
     let columns = machine_list().filter_map(|(architecture, series)| {
-        Some(column(
-            architecture,
-            series,
-            machines.get(&(architecture.name, series))?,
-        ))
+        Some(column(architecture, series, machines.get(&(architecture.name, series))?))
     });
     let matrix = Matrix::new(columns.collect(), case_names().map(str::to_owned).collect());
     let matrix = Arc::new(Mutex::new(matrix));
@@ -150,10 +142,7 @@ fn main() -> ExitCode {
             let (machine, matrix, column) = (machine.clone(), Arc::clone(&matrix), column.clone());
             trials.push(Trial::ignorable_test(name, move || {
                 let (cell, completion) = judge(architecture, &machine, case);
-                matrix
-                    .lock()
-                    .expect("no trial panics with it")
-                    .note(&column, case, cell);
+                matrix.lock().expect("no trial panics with it").note(&column, case, cell);
                 completion
             }));
         }
@@ -169,10 +158,7 @@ fn main() -> ExitCode {
                 };
                 let (bytes, budget) = (images.program.len(), architecture.budget);
                 let line = format!("{bytes} bytes on {} ({})", architecture.name, images.how);
-                matrix
-                    .lock()
-                    .expect("no trial panics with it")
-                    .size(line.clone());
+                matrix.lock().expect("no trial panics with it").size(line.clone());
                 if bytes as u64 > budget {
                     return Err(format!("{line}; the budget is {budget}").into());
                 }
@@ -182,9 +168,9 @@ fn main() -> ExitCode {
     }
     let newest = kernels.get(&("x86_64", "newest")).cloned();
     trials.push(Trial::ignorable_test(RECIPE, move || match newest {
-        Some(Ok(kernel)) => recipe::follow(&kernel)
-            .map(|()| Completion::Completed)
-            .map_err(Failed::from),
+        Some(Ok(kernel)) => {
+            recipe::follow(&kernel).map(|()| Completion::Completed).map_err(Failed::from)
+        }
         Some(Err(reason)) => skipped(&reason),
         None => skipped("no kernel was asked for"),
     }));
@@ -249,11 +235,7 @@ fn names() -> Vec<String> {
 /// Whether the command line chooses the trial, as libtest-mimic will decide it.
 fn is_chosen(arguments: &Arguments, name: &str) -> bool {
     let matches = |filter: &String| {
-        if arguments.exact {
-            name == filter
-        } else {
-            name.contains(filter.as_str())
-        }
+        if arguments.exact { name == filter } else { name.contains(filter.as_str()) }
     };
     arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
 }
@@ -270,10 +252,7 @@ fn build_images(
     let mut images = BTreeMap::new();
     for architecture in ARCHITECTURES {
         let prefix = format!("{}::", architecture.name);
-        if !names
-            .iter()
-            .any(|name| name.starts_with(&prefix) && is_chosen(name))
-        {
+        if !names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name)) {
             continue;
         }
         eprintln!("building for {}", architecture.name);
@@ -302,9 +281,7 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
     let recipe = is_chosen(RECIPE).then_some(("x86_64", "newest"));
     for (architecture, series) in machine_list() {
         let prefix = format!("{}::{series}::", architecture.name);
-        let is_wanted = names
-            .iter()
-            .any(|name| name.starts_with(&prefix) && is_chosen(name));
+        let is_wanted = names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name));
         if !is_wanted && recipe != Some((architecture.name, series)) {
             continue;
         }
@@ -314,11 +291,7 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
                 .entry(architecture.name)
                 .or_insert_with(|| both_busyboxes(architecture))
                 .clone()?;
-            Ok(Arc::new(Booted {
-                vmlinuz,
-                busybox,
-                foreign,
-            }))
+            Ok(Arc::new(Booted { vmlinuz, busybox, foreign }))
         });
         if let Err(reason) = &fetched {
             eprintln!("SKIPPED: {} {series}: {reason}", architecture.name);
@@ -337,10 +310,7 @@ fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, St
             return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
         }
     }
-    let series = SERIES
-        .iter()
-        .find(|known| known.name == series)
-        .ok_or("no such series")?;
+    let series = SERIES.iter().find(|known| known.name == series).ok_or("no such series")?;
     let mut reasons = Vec::new();
     for suite in series.suites {
         match debian_kernel(architecture, series, suite) {
@@ -359,9 +329,8 @@ fn debian_kernel(
 ) -> Result<Vec<u8>, String> {
     let debian = architecture.debian;
     let index = Index::open(suite, debian)?;
-    let start = series.version.map_or("[0-9]".into(), |(major, minor)| {
-        format!("{major}\\.{minor}\\.")
-    });
+    let start =
+        series.version.map_or("[0-9]".into(), |(major, minor)| format!("{major}\\.{minor}\\."));
     // Newer packages hold the image apart from the modules.
     for pattern in [
         format!("^linux-binary-{start}.*-cloud-{debian}$"),
@@ -376,31 +345,21 @@ fn debian_kernel(
             return packages::unpack(&index.fetch(package)?, "*/vmlinu*");
         }
     }
-    Err(format!(
-        "{suite} has no kernel {} for {debian}",
-        series.name
-    ))
+    Err(format!("{suite} has no kernel {} for {debian}", series.name))
 }
 
 /// The numbers in a name, to sort versions by.
 fn numbers(name: &str) -> Vec<u64> {
-    name.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok())
-        .collect()
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// The machine's busybox, and the one of its 32-bit sister.
 fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
     let fetch = |suite: &str, debian: &str| {
-        packages::unpack(
-            &Index::open(suite, debian)?.fetch("busybox-static")?,
-            "*/bin/busybox",
-        )
+        packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
     };
     // Without a foreign one its case fails, and nothing else does.
-    let foreign = architecture
-        .compat
-        .and_then(|debian| fetch("bookworm", debian).ok());
+    let foreign = architecture.compat.and_then(|debian| fetch("bookworm", debian).ok());
     Ok((fetch("sid", architecture.debian)?, foreign))
 }
 
@@ -441,16 +400,9 @@ fn boot_all(
                         Ok(run) => Machine::Ran(Arc::new(run)),
                         Err(reason) => Machine::Failed(reason),
                     };
-                    eprintln!(
-                        "{} {series}: {} s",
-                        architecture.name,
-                        start.elapsed().as_secs()
-                    );
+                    eprintln!("{} {series}: {} s", architecture.name, start.elapsed().as_secs());
                     let key = (architecture.name, series);
-                    machines
-                        .lock()
-                        .expect("nobody panics with it")
-                        .insert(key, machine);
+                    machines.lock().expect("nobody panics with it").insert(key, machine);
                 }
             });
         }
@@ -469,13 +421,9 @@ fn boot(
     initramfs.program("init", cases::init(architecture).as_bytes());
     initramfs.program("seccomp-notify-min", &images.program);
     initramfs.program("under-filter", &images.under_filter);
-    initramfs
-        .directory("bin", 0o755)
-        .program("bin/busybox", &kernel.busybox);
+    initramfs.directory("bin", 0o755).program("bin/busybox", &kernel.busybox);
     if let Some(foreign) = &kernel.foreign {
-        initramfs
-            .directory("bin32", 0o755)
-            .program("bin32/busybox", foreign);
+        initramfs.directory("bin32", 0o755).program("bin32/busybox", foreign);
     }
     let console = machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), "")?;
     let (release, reports) = machine::reports(&console)?;
@@ -484,30 +432,17 @@ fn boot(
         [major, minor] => (major as u32, minor as u32),
         _ => return Err(format!("no version in {release}")),
     };
-    let wanted = SERIES
-        .iter()
-        .find(|known| known.name == series)
-        .and_then(|known| known.version);
+    let wanted = SERIES.iter().find(|known| known.name == series).and_then(|known| known.version);
     if wanted.is_some_and(|wanted| wanted != version) {
         return Err(format!("the kernel is {release}"));
     }
 
     let mut initramfs = Initramfs::default();
-    initramfs
-        .directory("tmp", 0o1777)
-        .program("seccomp-notify-min", &images.program);
-    let as_init = machine::boot(
-        architecture,
-        &kernel.vmlinuz,
-        &initramfs.finish(),
-        AS_INIT_PARAMETERS,
-    );
+    initramfs.directory("tmp", 0o1777).program("seccomp-notify-min", &images.program);
+    let as_init =
+        machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), AS_INIT_PARAMETERS);
     Ok(Run {
-        kernel: Kernel {
-            architecture,
-            version,
-            release,
-        },
+        kernel: Kernel { architecture, version, release },
         reports: reports.into_iter().collect(),
         as_init,
     })
@@ -538,10 +473,7 @@ fn judge(
         Machine::Ran(run) => run,
     };
     let outcome = match CASES.iter().find(|case| case.name == name) {
-        None => run
-            .as_init
-            .clone()
-            .and_then(|console| cases::judge_as_init(&console)),
+        None => run.as_init.clone().and_then(|console| cases::judge_as_init(&console)),
         Some(case) => {
             if let Some(reason) = (case.absent)(architecture) {
                 return (Cell::Skipped(reason.into()), skipped(reason));
@@ -568,10 +500,7 @@ fn judge_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<
         report.status, report.stdout, report.stderr, report.facts
     );
     if env::var_os("KERNELS_SHOW").is_some() {
-        eprintln!(
-            "{} {} {}: {shown}",
-            kernel.architecture.name, kernel.release, case.name
-        );
+        eprintln!("{} {} {}: {shown}", kernel.architecture.name, kernel.release, case.name);
     }
     judged.map_err(|reason| format!("{reason}\n{shown}"))
 }

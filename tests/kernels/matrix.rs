@@ -27,12 +27,7 @@ pub struct Matrix {
 impl Matrix {
     /// A table with nothing in it yet.
     pub fn new(columns: Vec<String>, rows: Vec<String>) -> Self {
-        Self {
-            columns,
-            rows,
-            cells: BTreeMap::new(),
-            sizes: Vec::new(),
-        }
+        Self { columns, rows, cells: BTreeMap::new(), sizes: Vec::new() }
     }
 
     pub fn note(&mut self, column: &str, row: &str, cell: Cell) {
@@ -53,27 +48,21 @@ impl Matrix {
             let cells: Vec<String> = self
                 .columns
                 .iter()
-                .map(
-                    |column| match self.cells.get(&(column.clone(), row.clone())) {
-                        None => "not run".into(),
-                        Some(Cell::Passed) => "ok".into(),
-                        Some(Cell::Failed) => "**FAILED**".into(),
-                        Some(Cell::Skipped(reason)) => {
-                            let known = reasons.iter().position(|known| known == reason);
-                            let number = known.unwrap_or_else(|| {
-                                reasons.push(reason);
-                                reasons.len() - 1
-                            });
-                            format!("skipped ({})", number + 1)
-                        }
-                    },
-                )
+                .map(|column| match self.cells.get(&(column.clone(), row.clone())) {
+                    None => "not run".into(),
+                    Some(Cell::Passed) => "ok".into(),
+                    Some(Cell::Failed) => "**FAILED**".into(),
+                    Some(Cell::Skipped(reason)) => {
+                        let known = reasons.iter().position(|known| known == reason);
+                        let number = known.unwrap_or_else(|| {
+                            reasons.push(reason);
+                            reasons.len() - 1
+                        });
+                        format!("skipped ({})", number + 1)
+                    }
+                })
                 .collect();
-            lines.push(format!(
-                "| {} | {} |",
-                row.replace('_', " "),
-                cells.join(" | ")
-            ));
+            lines.push(format!("| {} | {} |", row.replace('_', " "), cells.join(" | ")));
         }
         lines.push(String::new());
         for (number, reason) in reasons.iter().enumerate() {
@@ -90,28 +79,17 @@ impl Matrix {
 }
 
 fn today() -> String {
-    let date = host::checked(
-        Command::new("date").args(["-u", "+%Y-%m-%d"]),
-        Duration::from_secs(10),
-    );
-    date.map_or("an unknown day".into(), |date| {
-        String::from_utf8_lossy(&date).trim().into()
-    })
+    let date =
+        host::checked(Command::new("date").args(["-u", "+%Y-%m-%d"]), Duration::from_secs(10));
+    date.map_or("an unknown day".into(), |date| String::from_utf8_lossy(&date).trim().into())
 }
 
 /// Puts `text` between the comments `<!-- NAME: begin -->` and `<!-- NAME: end -->` of README.md.
 pub fn write_to_readme(name: &str, text: &str) -> Result<(), String> {
     let path = host::project().join("README.md");
     let readme = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->"),
-        format!("<!-- {name}: end -->"),
-    );
-    let (before, rest) = readme
-        .split_once(&begin)
-        .ok_or_else(|| format!("no {begin} in it"))?;
-    let (_, after) = rest
-        .split_once(&end)
-        .ok_or_else(|| format!("no {end} in it"))?;
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = readme.split_once(&begin).ok_or_else(|| format!("no {begin} in it"))?;
+    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("no {end} in it"))?;
     fs::write(&path, format!("{before}{begin}\n{text}\n{end}{after}")).map_err(|e| e.to_string())
 }

@@ -42,10 +42,7 @@ impl Index {
         } else {
             String::new()
         };
-        let sources = format!(
-            "deb [arch={architecture} {signed_by}] {} {suite} main\n",
-            mirror()?
-        );
+        let sources = format!("deb [arch={architecture} {signed_by}] {} {suite} main\n", mirror()?);
         let write = |name: &str, text: &str| {
             fs::write(index.state.join(name), text).map_err(|e| format!("{name}: {e}"))
         };
@@ -53,18 +50,10 @@ impl Index {
         write("sources.list", &sources)?;
 
         let updated = host::checked(index.apt("apt-get").args(["-qq", "update"]), DOWNLOAD);
-        if index
-            .names("^busybox-static$")
-            .is_ok_and(|names| names.is_empty())
-        {
+        if index.names("^busybox-static$").is_ok_and(|names| names.is_empty()) {
             let reason = updated.err().unwrap_or_else(|| "it is empty".into());
-            let reason = reason
-                .lines()
-                .find(|line| line.contains("E: "))
-                .unwrap_or(&reason);
-            return Err(format!(
-                "no package index of {suite} for {architecture}: {reason}"
-            ));
+            let reason = reason.lines().find(|line| line.contains("E: ")).unwrap_or(&reason);
+            return Err(format!("no package index of {suite} for {architecture}: {reason}"));
         }
         Ok(index)
     }
@@ -97,23 +86,16 @@ impl Index {
 
     /// The names of the packages that match the regular expression.
     pub fn names(&self, pattern: &str) -> Result<Vec<String>, String> {
-        let found = host::checked(
-            self.apt("apt-cache")
-                .args(["search", "--names-only", pattern]),
-            QUICK,
-        )?;
+        let found =
+            host::checked(self.apt("apt-cache").args(["search", "--names-only", pattern]), QUICK)?;
         let found = String::from_utf8_lossy(&found).into_owned();
-        Ok(found
-            .lines()
-            .filter_map(|line| Some(line.split_once(" - ")?.0.to_owned()))
-            .collect())
+        Ok(found.lines().filter_map(|line| Some(line.split_once(" - ")?.0.to_owned())).collect())
     }
 
     /// The package's file, from the cache or downloaded, with the size and sha256 of the index.
     pub fn fetch(&self, package: &str) -> Result<PathBuf, String> {
         let shown = host::checked(
-            self.apt("apt-cache")
-                .args(["show", "--no-all-versions", package]),
+            self.apt("apt-cache").args(["show", "--no-all-versions", package]),
             QUICK,
         )?;
         let shown = String::from_utf8_lossy(&shown).into_owned();
@@ -122,17 +104,13 @@ impl Index {
             .find_map(|line| line.strip_prefix("SHA256: "))
             .ok_or_else(|| format!("{package}: the index has no sha256"))?;
 
-        let kept = self
-            .packages
-            .join(format!("{package}_{}_{wanted}.deb", self.architecture));
+        let kept = self.packages.join(format!("{package}_{}_{wanted}.deb", self.architecture));
         if kept.exists() && sha256(&kept)? == wanted {
             return Ok(kept);
         }
         let partial = tempfile::tempdir_in(&self.packages).map_err(|e| e.to_string())?;
         host::checked(
-            self.apt("apt-get")
-                .args(["-qq", "download", package])
-                .current_dir(&partial),
+            self.apt("apt-get").args(["-qq", "download", package]).current_dir(&partial),
             DOWNLOAD,
         )?;
         let downloaded = fs::read_dir(&partial)
@@ -142,9 +120,7 @@ impl Index {
             .ok_or_else(|| format!("{package}: apt downloaded nothing"))?;
         let got = sha256(&downloaded)?;
         if got != wanted {
-            return Err(format!(
-                "{package}: sha256 {got}, not {wanted} as in the index"
-            ));
+            return Err(format!("{package}: sha256 {got}, not {wanted} as in the index"));
         }
         fs::rename(&downloaded, &kept).map_err(|e| e.to_string())?;
         Ok(kept)
@@ -165,9 +141,7 @@ fn mirror() -> Result<String, String> {
             QUICK,
         )?;
         let targets = String::from_utf8_lossy(&targets).into_owned();
-        let found = targets
-            .lines()
-            .find_map(|line| line.strip_prefix("Debian|Debian|"));
+        let found = targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|"));
         Ok(found.map(str::to_owned))
     };
     if let Some(mirror) = ask()? {
@@ -183,13 +157,8 @@ fn mirror() -> Result<String, String> {
 /// The content of the one file in `package` whose path matches `pattern`, as tar's wildcards match.
 pub fn unpack(package: &Path, pattern: &str) -> Result<Vec<u8>, String> {
     let script = "set -o pipefail; dpkg-deb --fsys-tarfile \"$0\" | tar -xO --wildcards \"$1\"";
-    let content = host::checked(
-        Command::new("bash")
-            .args(["-c", script])
-            .arg(package)
-            .arg(pattern),
-        QUICK,
-    )?;
+    let content =
+        host::checked(Command::new("bash").args(["-c", script]).arg(package).arg(pattern), QUICK)?;
     if content.is_empty() {
         return Err(format!("{}: no {pattern} in it", package.display()));
     }

@@ -28,10 +28,7 @@ pub fn follow(kernel: &Booted) -> Result<(), String> {
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
     if !ran.status.success() {
         let said = String::from_utf8_lossy(&ran.stderr);
-        return Err(format!(
-            "the recipe ended with {}:\n{console}{said}",
-            ran.status
-        ));
+        return Err(format!("the recipe ended with {}:\n{console}{said}", ran.status));
     }
     judge_as_init(&console)
 }
@@ -39,12 +36,9 @@ pub fn follow(kernel: &Booted) -> Result<(), String> {
 /// The first block of shell commands after the recipe's comment.
 fn commands(readme: &str) -> Result<String, String> {
     let marker = "<!-- recipe: initramfs -->";
-    let (_, rest) = readme
-        .split_once(marker)
-        .ok_or_else(|| format!("README.md has no {marker}"))?;
-    let (_, rest) = rest
-        .split_once("```sh\n")
-        .ok_or("no shell commands after the comment")?;
+    let (_, rest) =
+        readme.split_once(marker).ok_or_else(|| format!("README.md has no {marker}"))?;
+    let (_, rest) = rest.split_once("```sh\n").ok_or("no shell commands after the comment")?;
     let (commands, _) = rest.split_once("```").ok_or("the commands do not end")?;
     Ok(commands.into())
 }

@@ -34,10 +34,7 @@ pub fn main_job(stdout: &str, stderr: &str, path: &str) -> Result<(), String> {
             target: &[
                 TARGET_PID,
                 &format!("Target process: about to make directory \"{path}\""),
-                &format!(
-                    "Target process: SUCCESS: mkdir(2) returned = {}",
-                    path.len()
-                ),
+                &format!("Target process: SUCCESS: mkdir(2) returned = {}", path.len()),
                 "Target process: about to make directory \"/bye\"",
                 TARGET_ENDS,
             ],
@@ -95,11 +92,8 @@ pub fn judge(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), Stri
         ("Tracer: ", expected.tracer),
         ("Parent: ", expected.parent),
     ] {
-        let said: Vec<&str> = normal
-            .iter()
-            .map(String::as_str)
-            .filter(|line| line.starts_with(process))
-            .collect();
+        let said: Vec<&str> =
+            normal.iter().map(String::as_str).filter(|line| line.starts_with(process)).collect();
         same(process, &said, wanted)?;
     }
     let blank: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].is_empty()).collect();
@@ -119,48 +113,33 @@ pub fn judge(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), Stri
     let mut wanted: Vec<&str> = expected.errors.to_vec();
     said.sort();
     wanted.sort_unstable();
-    same(
-        "standard error",
-        &said.iter().map(String::as_str).collect::<Vec<_>>(),
-        &wanted,
-    )
+    same("standard error", &said.iter().map(String::as_str).collect::<Vec<_>>(), &wanted)
 }
 
 fn same(who: &str, said: &[&str], wanted: &[&str]) -> Result<(), String> {
     if said == wanted {
         return Ok(());
     }
-    Err(format!(
-        "{who} should say\n  {}\nand said\n  {}",
-        wanted.join("\n  "),
-        said.join("\n  ")
-    ))
+    Err(format!("{who} should say\n  {}\nand said\n  {}", wanted.join("\n  "), said.join("\n  ")))
 }
 
 /// The tracer's line on a path stands between the target's announcement of it and what the target
 /// says next, and the parent speaks after the target's last line.
 fn ordered(lines: &[&str]) -> Result<(), String> {
     for (i, line) in lines.iter().enumerate() {
-        if let Some(path) = line
-            .strip_prefix(ASKED)
-            .and_then(|rest| rest.rsplit_once(", "))
-        {
+        if let Some(path) = line.strip_prefix(ASKED).and_then(|rest| rest.rsplit_once(", ")) {
             let announcement = lines[..i].iter().rposition(|line| line.starts_with(ABOUT));
             let is_announced =
                 announcement.is_some_and(|at| lines[at].strip_prefix(ABOUT) == Some(path.0));
             let is_pending = announcement.is_some_and(|at| {
-                !lines[at + 1..i]
-                    .iter()
-                    .any(|line| line.starts_with("Target process: "))
+                !lines[at + 1..i].iter().any(|line| line.starts_with("Target process: "))
             });
             if !is_announced || !is_pending {
                 return Err(format!("'{line}' stands out of order"));
             }
         }
         if line.starts_with("Parent: ")
-            && lines[i..]
-                .iter()
-                .any(|line| line.starts_with("Target process: "))
+            && lines[i..].iter().any(|line| line.starts_with("Target process: "))
         {
             return Err(format!("the target speaks after '{line}'"));
         }
@@ -178,10 +157,7 @@ fn identified(lines: &[&str]) -> Result<(), String> {
     if target.is_some() && target == number("Tracer: PID = ") {
         return Err("target and tracer are one process".into());
     }
-    let got: Vec<&&str> = lines
-        .iter()
-        .filter(|line| line.starts_with("Tracer: got"))
-        .collect();
+    let got: Vec<&&str> = lines.iter().filter(|line| line.starts_with("Tracer: got")).collect();
     let of_target = format!("for PID {};", target.unwrap_or_default());
     match got.iter().find(|line| !line.contains(&of_target)) {
         Some(line) => Err(format!("'{line}' is not about the target")),
@@ -199,10 +175,7 @@ fn unwoven(stdout: &str) -> Vec<String> {
         let mut rest = line;
         if let Some(count) = line.strip_prefix(DELAYING) {
             let numbers = count.split_once(": ").map_or("", |(_, numbers)| numbers);
-            let first = numbers
-                .split(|c: char| !c.is_ascii_digit())
-                .next()
-                .unwrap_or_default();
+            let first = numbers.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
             let first: u32 = first.parse().unwrap_or_default();
             let own = line.len() - numbers.len() + first.to_string().len();
             growing = Some((lines.len(), first.saturating_sub(1)));
@@ -219,11 +192,7 @@ fn unwoven(stdout: &str) -> Vec<String> {
                 rest = after;
                 next -= 1;
             }
-            growing = if next == 0 && rest.is_empty() {
-                None
-            } else {
-                Some((at, next))
-            };
+            growing = if next == 0 && rest.is_empty() { None } else { Some((at, next)) };
             // What is left is another process's whole line, or this line's own end.
             if !rest.is_empty() {
                 lines.push(rest.to_owned());
