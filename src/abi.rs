@@ -60,6 +60,10 @@ pub const SIGINT: u32 = general::SIGINT;
 /// See [`SIGALRM`].
 pub const SIGKILL: u32 = general::SIGKILL;
 /// See [`SIGALRM`].
+pub const SIGPIPE: u32 = general::SIGPIPE;
+/// The mask that blocks SIGTERM alone: signal 1 has the lowest bit.
+pub const BLOCK_SIGTERM: u64 = 1 << (SIGTERM - 1);
+/// See [`SIGALRM`].
 pub const SIGTERM: u32 = general::SIGTERM;
 /// Replace the mask of blocked signals (`linux/signal.h`).
 pub const SIG_SETMASK: u32 = general::SIG_SETMASK;

@@ -14,6 +14,7 @@
 //! and for any other process under the filter the file is opened for one read and closed.
 
 use crate::abi::{AT_FDCWD, O_READ};
+use crate::failure::Process;
 use crate::print::compose;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
@@ -46,7 +47,7 @@ impl Memory {
             if read != Ok(0) {
                 return read;
             }
-            sys::close(self.kept).regardless();
+            sys::close(self.kept).or_fail(Process::TRACER);
             self.kept = Fd::NONE;
         }
 
@@ -61,7 +62,7 @@ impl Memory {
         if pid == self.target {
             self.kept = file;
         } else {
-            sys::close(file).regardless();
+            sys::close(file).or_fail(Process::TRACER);
         }
         read
     }

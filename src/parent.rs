@@ -1,8 +1,8 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGTERM,
-    WNOHANG, itimerval, timeval,
+    AF_UNIX, AT_FDCWD, BLOCK_SIGTERM, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
+    SIGKILL, SIGPIPE, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::{Options, Scan};
@@ -38,6 +38,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
             tracer::run(options, target, tracers_end)
         }
     };
+    sys::rt_sigprocmask(ME, 0);
     sys::close(targets_end).or_fail(ME);
     sys::close(tracers_end).or_fail(ME);
 
@@ -54,7 +55,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     // ended it was not the parent.
     let mut expected = 0;
     let mut tracer_ended = wait(tracer, WNOHANG);
-    if tracer_ended.is_none() {
+    if tracer_ended == RUNNING {
         if options.keep {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
@@ -79,11 +80,14 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
 
 /// Undoes what this process may have inherited and the demonstration cannot bear.
 fn settle() {
-    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for.
-    sys::rt_sigprocmask(&0).or_fail(ME);
+    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
+    // the tracer's end is held back until it has said its first line.
+    sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
     sys::rt_sigaction(ME, SIGCHLD, None);
     sys::rt_sigaction(ME, SIGTERM, None);
     sys::rt_sigaction(ME, SIGALRM, Some(nudged));
+    // A closed pipe is a failure to be told, like any other.
+    sys::rt_sigaction(ME, SIGPIPE, Some(nothing));
 
     // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
     // system holds the number, and writing to it fails as to a closed one (EBADF).
@@ -104,6 +108,9 @@ extern "C" fn nudged(_: i32) {
     sys::setitimer(&itimerval { it_interval: interval, it_value: interval }).regardless();
 }
 
+/// The handler of SIGPIPE: the write has failed with EPIPE.
+extern "C" fn nothing(_: i32) {}
+
 /// The beginning of a child: it ends with its parent, and has no use for the other's socket.
 fn begin(me: Process, parent: Pid, others_end: Fd) {
     sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
@@ -114,20 +121,21 @@ fn begin(me: Process, parent: Pid, others_end: Fd) {
     sys::close(others_end).or_fail(me);
 }
 
-/// Waits for `child` and returns its status as `wait(2)` encodes it; nothing if it has not ended
-/// and the options say not to wait.
-fn wait(child: Pid, options: u32) -> Option<u32> {
-    let mut ended = 0;
-    match sys::wait4(child, &mut ended, options).or_fail(ME) {
-        0 => None,
-        _ => Some(ended),
-    }
+/// In the place of a status: the child has not ended.
+const RUNNING: u32 = u32::MAX;
+
+/// Waits for `child` and returns its status as `wait(2)` encodes it, or [`RUNNING`] if the options
+/// say not to wait.
+#[inline(never)]
+fn wait(child: Pid, options: u32) -> u32 {
+    let mut ended = RUNNING;
+    sys::wait4(child, &mut ended, options).or_fail(ME);
+    ended
 }
 
 /// Tells of a child that did not end as it should: with success or with `farewell`, or by the signal
 /// `expected`. Returns what that means for the exit status.
-fn judge(child: Text, ended: Option<u32>, farewell: u32, expected: u32) -> u32 {
-    let ended = ended.unwrap_or_default();
+fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
     let signal = ended & 0x7f;
     let exited = ended >> 8 & 0xff;
     let (report, number) = if signal != 0 {

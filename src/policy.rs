@@ -12,6 +12,7 @@
 use core::ffi::CStr;
 
 use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
+use crate::failure::Process;
 use crate::sys::{self, Errno, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
@@ -45,40 +46,42 @@ impl Place {
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
-        // From here on each component is a string of its own, with its NUL.
+        // From here on each component is a string of its own, with its NUL; the last four bytes tell
+        // whether one is `..`.
+        let mut last_four = 0_u32;
         for byte in &mut *path {
             if *byte == b'/' {
                 *byte = 0;
             }
-        }
-        if Components(path).any(|name| name == ZStr::from(c"..")) {
-            return Err(Errno::EPERM);
+            last_four = last_four << 8 | u32::from(*byte);
+            if last_four == u32::from_be_bytes(*b"\0..\0") {
+                return Err(Errno::EPERM);
+            }
         }
 
         if self.tmp == Fd::NONE {
-            self.tmp = open(Fd(AT_FDCWD), ZStr::from(c"/tmp"))?;
+            let (root, name) = (Fd(AT_FDCWD), ZStr::from(c"/tmp"));
+            self.tmp = open(root, name).map_err(|errno| refused(root, name, errno))?;
         }
 
         let mut directory = self.tmp;
         let mut components = Components(path);
         // `/tmp/` alone names what is there already, as `.` does.
         let mut name = components.next().unwrap_or(ZStr::from(c"."));
-        for next in components {
-            let opened = open(directory, name);
-            self.leave(directory);
-            directory = opened?;
-            name = next;
-        }
-        let made = sys::mkdirat(directory, name, mode).result();
-        let made = made.map_err(|errno| refused(directory, name, errno));
-        self.leave(directory);
-        made
-    }
-
-    /// Closes a directory on the way, but not the first one.
-    fn leave(&self, directory: Fd) {
-        if directory != self.tmp {
-            sys::close(directory).regardless();
+        loop {
+            let next = components.next();
+            let done = match next {
+                Some(_) => open(directory, name),
+                None => sys::mkdirat(directory, name, mode).result(),
+            };
+            let done = done.map_err(|errno| refused(directory, name, errno));
+            if directory != self.tmp {
+                sys::close(directory).or_fail(Process::TRACER);
+            }
+            match (done, next) {
+                (Ok(opened), Some(next)) => (directory, name) = (opened, next),
+                (done, _) => return done.map(|_| ()),
+            }
         }
     }
 }
@@ -108,9 +111,7 @@ impl Default for Place {
 
 /// Opens the directory `name` in `directory`.
 fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
-    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY)
-        .result()
-        .map_err(|errno| refused(directory, name, errno))
+    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY).result()
 }
 
 /// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the

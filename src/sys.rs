@@ -67,7 +67,17 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The value; any error ends `process`, which tells of it.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {
-        T::of(self.persist(process, Errors::NONE) as usize)
+        const { assert!(N <= 4, "for more, there is `once`") };
+        let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
+        let packed = self.packed(process);
+        // SAFETY: by the contract of `new`.
+        T::of(unsafe {
+            match N {
+                0 | 1 => insist1(at(0), packed),
+                2 | 3 => insist3(at(0), at(1), at(2), packed),
+                _ => persist4(at(0), at(1), at(2), at(3), packed, Errors::NONE) as usize,
+            }
+        })
     }
 
     /// The value, or one of the `expected` errors; any other ends `process`, which tells of it.
@@ -117,12 +127,18 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         answer(word as isize)
     }
 
+    /// The call's number and name and the process that makes it, in one word.
+    #[inline(always)]
+    fn packed(&self, process: Process) -> u32 {
+        u32::from(process.0.0) << 20 | u32::from(self.name.0) << 9 | self.number as u32
+    }
+
     /// Has the call made by [`persist3`] or [`persist4`].
     #[inline(always)]
     fn persist(self, process: Process, expected: Errors) -> isize {
         const { assert!(N <= 4, "for more, there is `once`") };
         let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
-        let packed = (process.0.0 as u32) << 20 | (self.name.0 as u32) << 9 | self.number as u32;
+        let packed = self.packed(process);
         // SAFETY: by the contract of `new`.
         unsafe {
             if N <= 3 {
@@ -200,6 +216,26 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
 unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
     // SAFETY: by this function's contract; the kernel does not look at further arguments.
     unsafe { persist4(a, b, c, 0, packed, expected) }
+}
+
+/// The same, expecting no error.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { persist4(a, b, c, 0, packed, Errors::NONE) as usize }
+}
+
+/// The same with one argument.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist1(a: usize, packed: u32) -> usize {
+    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    unsafe { insist3(a, 0, 0, packed) }
 }
 
 /// What the word of a successful answer means.
@@ -469,9 +505,9 @@ pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
-/// `int mkdirat(int directory, const char *path, mode_t mode)`
+/// `int mkdirat(int directory, const char *path, mode_t mode)`: the value is no descriptor, but 0
 #[inline(always)]
-pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, (), 3> {
+pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(mkdirat, directory.0.cast_unsigned(), path.address(), mode) }
 }
@@ -640,10 +676,13 @@ pub fn rt_sigaction(process: Process, signal: u32, handler: SignalHandler) {
 
 /// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks just the signals
 /// whose bits are set, that of signal 1 being the lowest
-#[inline(always)]
-pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
+#[inline(never)] // five of its kind
+pub fn rt_sigprocmask(process: Process, mask: u64) {
     // SAFETY: reads `mask`, which is as long as it says.
-    unsafe { call!(rt_sigprocmask, SIG_SETMASK, &raw const *mask, null::<u8>(), size_of::<u64>()) }
+    let call: Call<(), 4> = unsafe {
+        call!(rt_sigprocmask, SIG_SETMASK, &raw const mask, null::<u8>(), size_of::<u64>())
+    };
+    call.or_fail(process);
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`

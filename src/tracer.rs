@@ -2,7 +2,7 @@
 //! the target's place, and answers.
 
 use crate::abi::{
-    PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGTERM, Timespec,
+    BLOCK_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
     seccomp_notif_sizes,
 };
 use crate::arch;
@@ -26,6 +26,8 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         let me = sys::getpid().or_fail(ME);
         ME.say(text::TRACER_PID, [me.0.into()]);
     }
+    // Until here the parent's SIGTERM was held back.
+    sys::rt_sigprocmask(ME, 0);
 
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
@@ -46,7 +48,6 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         listener: Listener::new(listener, fits, target),
         place: Place::new(),
         memory: Memory::new(target),
-        response: Response::ZERO,
         request: Request::ZERO,
     };
     while tracer.listener.receive(&mut tracer.request) {
@@ -56,59 +57,78 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     sys::exit_group(status::SUCCESS)
 }
 
-/// What the tracer needs for a notification, and what it keeps from one to the next.
+/// What the tracer needs for a notification, and what it keeps from one to the next. In this order
+/// short distances reach most of it.
+#[repr(C)]
 struct Tracer {
     options: Options,
     listener: Listener,
     place: Place,
     memory: Memory,
-    response: Response,
     request: Request,
 }
 
-/// Whether there will be another notification.
-#[derive(PartialEq)]
-enum Next {
-    Notification,
-    Farewell,
+/// What the target is told: the value of its call; or an errno, negative.
+#[derive(Clone, Copy, PartialEq)]
+struct Verdict(i64);
+
+impl Verdict {
+    /// Its call is to go on by itself.
+    const CONTINUE: Self = Self(i64::MIN);
+    /// EPERM, after which the tracer ends.
+    const FAREWELL: Self = Self(i64::MIN + 1);
+    /// EPERM.
+    const REFUSE: Self = Self(-(linux_raw_sys::errno::EPERM as i64));
+
+    /// Its call fails.
+    fn error(errno: Errno) -> Self {
+        Self(-i64::from(errno.into_raw()))
+    }
 }
 
 impl Tracer {
     /// Answers the notification that has been received.
     #[inline(never)]
     fn answer(&mut self) {
-        self.response = Response::ZERO;
-        self.response.resp.id = self.request.notif.id;
-        let next = self.judge();
-        if next == Next::Farewell {
-            // The target may end before the farewell is said, and the parent come to kill the
-            // tracer: let it be said all the same.
-            sys::rt_sigprocmask(&(1 << (SIGTERM - 1))).or_fail(ME);
+        let verdict = self.judge();
+        let mut response = Response::ZERO;
+        response.resp.id = self.request.notif.id;
+        match verdict {
+            Verdict::CONTINUE => response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+            Verdict::FAREWELL => {
+                response.resp.error = -Errno::EPERM.into_raw();
+                // The target may end before the farewell is said, and the parent come to kill the
+                // tracer: let it be said all the same.
+                sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
+            }
+            Verdict(errno @ ..0) => response.resp.error = errno as i32,
+            // An odd number for mkdir: it shows that the tracer made it up.
+            Verdict(length) => response.resp.val = length,
         }
 
-        match self.listener.send(&self.response) {
+        match self.listener.send(&response) {
             Ok(()) => {}
             // Before Linux 5.5, which brought the flag.
             Err(errno @ Errno::EINVAL) => ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE),
             Err(_) => self.tell(text::TRACER_ENOENT, []),
         }
 
-        if next == Next::Farewell {
+        if verdict == Verdict::FAREWELL {
             self.tell(text::TRACER_ENDS, []);
             sys::exit_group(status::FAREWELL)
         }
     }
 
     /// Waits where it was asked for, reads the path, decides and acts.
-    fn judge(&mut self) -> Next {
+    fn judge(&mut self) -> Verdict {
         if self.options.delay > 0 {
             self.tell_got();
             if !self.is_alive(text::PRE_DELAY) {
-                return self.refuse(Errno::EPERM);
+                return Verdict::REFUSE;
             }
             self.delay();
             if !self.is_alive(text::POST_DELAY) {
-                return self.refuse(Errno::EPERM);
+                return Verdict::REFUSE;
             }
         }
         self.judge_path(&mut [0; SHORT]).unwrap_or_else(|| self.judge_long_path())
@@ -117,21 +137,21 @@ impl Tracer {
     /// The same for a path that is longer than most, in a frame of its own.
     #[cold]
     #[inline(never)]
-    fn judge_long_path(&mut self) -> Next {
+    fn judge_long_path(&mut self) -> Verdict {
         self.judge_path(&mut [0; PATH_MAX])
             .unwrap_or_else(|| self.cannot_read(text::PATH, Errno::ENAMETOOLONG))
     }
 
     /// Reads the path into `buffer`, decides and acts; nothing if it is too long for that.
     #[inline(never)]
-    fn judge_path(&mut self, buffer: &mut [u8]) -> Option<Next> {
+    fn judge_path(&mut self, buffer: &mut [u8]) -> Option<Verdict> {
         let notif = &self.request.notif;
         let (address, mode) = (notif.data.args[arch::PATH], notif.data.args[arch::MODE]);
         let read = self.memory.read(Pid(notif.pid), address, buffer);
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
-            return Some(self.refuse(Errno::EPERM));
+            return Some(Verdict::REFUSE);
         }
         let read = match read {
             Ok(read) => read as usize,
@@ -154,28 +174,25 @@ impl Tracer {
             self.tell_about(text::TRACER_GOT_MKDIR, path, numbers);
         }
 
-        if policy::creates(path) {
+        Some(if policy::creates(path) {
             let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length)?;
             match self.place.make(beneath, mode as u32) {
-                // An odd number for mkdir: it shows that the tracer made it up.
-                Ok(()) => self.response.resp.val = length as i64,
-                Err(errno) => return Some(self.refuse(errno)),
+                Ok(()) => Verdict(length as i64),
+                Err(errno) => Verdict::error(errno),
             }
         } else if path == ZStr::from(policy::FAREWELL) {
-            self.refuse(Errno::EPERM);
-            return Some(Next::Farewell);
+            Verdict::FAREWELL
         } else if self.options.let_through {
-            self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+            Verdict::CONTINUE
         } else {
-            self.refuse(Errno::EPERM);
-        }
-        Some(Next::Notification)
+            Verdict::REFUSE
+        })
     }
 
     /// Decides where the target's memory could not be read, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, errno: Errno) -> Next {
+    fn judge_nothing(&self, errno: Errno) -> Verdict {
         match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
@@ -191,16 +208,10 @@ impl Tracer {
 
     /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&mut self, what: Text, errno: Errno) -> Next {
+    fn cannot_read(&self, what: Text, errno: Errno) -> Verdict {
         self.tell_got_late();
         ME.complain(what, errno);
-        self.refuse(errno)
-    }
-
-    /// The target's call is to fail.
-    fn refuse(&mut self, errno: Errno) -> Next {
-        self.response.resp.error = -errno.into_raw();
-        Next::Notification
+        Verdict::error(errno)
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.

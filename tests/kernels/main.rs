@@ -303,12 +303,9 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
 
 /// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
 fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, String> {
-    if let Some(folder) = env::var_os("KERNELS_FROM") {
-        let own = PathBuf::from(folder).join(format!("{}-{series}", architecture.name));
-        if own.exists() {
-            eprintln!("kernel {}", own.display());
-            return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
-        }
+    if let Some(own) = own_kernel(architecture, series) {
+        eprintln!("kernel {}", own.display());
+        return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
     }
     let series = SERIES.iter().find(|known| known.name == series).ok_or("no such series")?;
     let mut reasons = Vec::new();
@@ -319,6 +316,12 @@ fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, St
         }
     }
     Err(reasons.join("; "))
+}
+
+/// The kernel of `KERNELS_FROM` for this machine, if there is one.
+fn own_kernel(architecture: &Architecture, series: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env::var_os("KERNELS_FROM")?);
+    Some(folder.join(format!("{}-{series}", architecture.name))).filter(|file| file.exists())
 }
 
 /// The newest kernel of the series in `suite`; the small flavour for clouds, where there is one.
@@ -458,7 +461,8 @@ fn column(architecture: &Architecture, series: &str, machine: &Machine) -> Strin
         },
         _ => series,
     };
-    format!("{} {version}", architecture.name)
+    let own = if own_kernel(architecture, series).is_some() { " (brought along)" } else { "" };
+    format!("{} {version}{own}", architecture.name)
 }
 
 /// Judges one case on one machine.
