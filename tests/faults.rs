@@ -212,7 +212,8 @@ struct Row {
 }
 
 impl Row {
-    const HEADING: &str = "calls  tried  completed   told |  hung  left  crashed  silent  wrong  missed";
+    const HEADING: &str =
+        "calls  tried  completed   told |  hung  left  crashed  silent  wrong  missed";
 
     fn print(&self, name: &str) {
         let Self { calls, tried, completed, told, hung, left_over, crashed, silent, wrong, missed } =
@@ -302,5 +303,8 @@ fn every_call_may_fail_with_every_error() {
         .filter(|(at, _)| !used.contains(at))
         .map(|(_, entry)| format!("{}'s {}", entry.role, entry.call))
         .collect();
-    assert!(idle.is_empty(), "entries on the list of harmless failures that no run needed: {idle:?}");
+    assert!(
+        idle.is_empty(),
+        "entries on the list of harmless failures that no run needed: {idle:?}"
+    );
 }

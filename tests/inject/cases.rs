@@ -10,10 +10,10 @@ use std::path::Path;
 use nix::libc;
 use tempfile::TempDir;
 
-use super::{Call, Deed, End, Gate, Moment, Outcome, Role, Script, Side, Until, When};
 use self::Argument::{Below, Failing, Option as Opt, Path as At};
 use super::Role::{Parent, Target, Tracer};
 use super::Side::{Entry, Exit};
+use super::{Call, Deed, End, Gate, Moment, Outcome, Role, Script, Side, Until, When};
 
 /// The beginning of every directory that these tests work in.
 pub const DIRECTORY: &str = "snm-faults-";
@@ -309,7 +309,8 @@ impl Run {
             }
         }
         for line in said.lines().filter(|line| line.starts_with("Parent: ")) {
-            let is_report = line.contains(" failed with status ") || line.contains(" was killed by ");
+            let is_report =
+                line.contains(" failed with status ") || line.contains(" was killed by ");
             if is_report && !wanted.iter().any(|(it, _)| it == line) {
                 return Err(format!("untrue: {line:?} of {ends:?}"));
             }

@@ -33,7 +33,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::ptrace;
-use nix::sys::signal::{self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal};
+use nix::sys::signal::{
+    self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal,
+};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -249,8 +251,12 @@ impl Outcome {
             matches!(
                 end,
                 End::Killed(
-                    Signal::SIGSEGV | Signal::SIGILL | Signal::SIGBUS | Signal::SIGTRAP
-                        | Signal::SIGFPE | Signal::SIGSYS
+                    Signal::SIGSEGV
+                        | Signal::SIGILL
+                        | Signal::SIGBUS
+                        | Signal::SIGTRAP
+                        | Signal::SIGFPE
+                        | Signal::SIGSYS
                 ) | End::Exited(134)
             )
         })
@@ -324,7 +330,8 @@ fn prepare() {
     extern "C" fn nothing(_: i32) {}
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        let action =
+            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("a signal handler");
     });
@@ -454,13 +461,8 @@ impl Run<'_> {
 
     fn adopt(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
-        let process = Process {
-            role,
-            counts: HashMap::new(),
-            inside: None,
-            answer: None,
-            again: None,
-        };
+        let process =
+            Process { role, counts: HashMap::new(), inside: None, answer: None, again: None };
         self.processes.insert(pid, process);
     }
 
@@ -522,9 +524,8 @@ impl Run<'_> {
             self.outcome.calls[at].injected = injected;
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
-            process.again = (-516..=-512)
-                .contains(&result)
-                .then(|| (state.instruction, call.clone(), at));
+            process.again =
+                (-516..=-512).contains(&result).then(|| (state.instruction, call.clone(), at));
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
             // A child's return from fork, or the end of execve.
@@ -537,7 +538,11 @@ impl Run<'_> {
                     let nth = process.counts.entry(name.clone()).or_default();
                     *nth += 1;
                     let call = Call { role: process.role, name, nth: *nth };
-                    self.outcome.calls.push(Seen { call: call.clone(), result: None, injected: false });
+                    self.outcome.calls.push(Seen {
+                        call: call.clone(),
+                        result: None,
+                        injected: false,
+                    });
                     (call, self.outcome.calls.len() - 1)
                 }
             };
@@ -630,8 +635,11 @@ impl Run<'_> {
         }
         let opened = &self.opened;
         self.held.retain(|(pid, moment)| {
-            let is_held =
-                script.gates.iter().zip(opened).any(|(gate, opened)| !opened && gate.hold == *moment);
+            let is_held = script
+                .gates
+                .iter()
+                .zip(opened)
+                .any(|(gate, opened)| !opened && gate.hold == *moment);
             if !is_held {
                 go_on(*pid, None);
             }
@@ -692,7 +700,11 @@ mod registers {
         Ok(Registers {
             number: registers.orig_rax as i64,
             arguments: [
-                registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8,
+                registers.rdi,
+                registers.rsi,
+                registers.rdx,
+                registers.r10,
+                registers.r8,
                 registers.r9,
             ],
             instruction: registers.rip,

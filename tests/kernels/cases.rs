@@ -4,7 +4,8 @@
 use crate::images::Architecture;
 use crate::machine::Report;
 use crate::transcript::{
-    ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID, judge,
+    self, ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID,
+    judge,
 };
 
 /// The kernel that a case ran on.
@@ -520,6 +521,9 @@ fn refused(report: &Report, reason: &str) -> Outcome {
 
 /// The transcript of `-K PATH /bye` with a PATH beneath /tmp.
 fn main_job(report: &Report, path: &str) -> Outcome {
+<<<<<<< HEAD
+    transcript::main_job(&report.stdout, &report.stderr, path)
+=======
     judge(
         &report.stdout,
         &report.stderr,
@@ -543,6 +547,7 @@ fn main_job(report: &Report, path: &str) -> Outcome {
             errors: &[REFUSED],
         },
     )
+>>>>>>> d07e65b84066a7c330ebb85f0902334344d7b688
 }
 
 /// The main job, done by an ordinary user.
@@ -554,28 +559,7 @@ fn by_user(_: &Kernel, report: &Report) -> Outcome {
 
 /// The transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp.
 fn beneath_tmp_fails(report: &Report, error: &str) -> Outcome {
-    judge(
-        &report.stdout,
-        &report.stderr,
-        &Expected {
-            target: &[
-                TARGET_PID,
-                "Target process: about to make directory \"/tmp/x\"",
-                "Target process: about to make directory \"/bye\"",
-                TARGET_ENDS,
-            ],
-            tracer: &[
-                TRACER_PID,
-                GOT,
-                "Tracer: mkdir(\"/tmp/x\", 600)",
-                GOT,
-                "Tracer: mkdir(\"/bye\", 600)",
-                TRACER_ENDS,
-            ],
-            parent: &[ENDED],
-            errors: &[&format!("Target process: mkdir: {error}"), REFUSED],
-        },
-    )
+    transcript::beneath_tmp_fails(&report.stdout, &report.stderr, error)
 }
 
 fn second_filter_errno(report: &Report, tracer: &[&str], parent: &[&str]) -> Outcome {
