@@ -521,33 +521,7 @@ fn refused(report: &Report, reason: &str) -> Outcome {
 
 /// The transcript of `-K PATH /bye` with a PATH beneath /tmp.
 fn main_job(report: &Report, path: &str) -> Outcome {
-<<<<<<< HEAD
     transcript::main_job(&report.stdout, &report.stderr, path)
-=======
-    judge(
-        &report.stdout,
-        &report.stderr,
-        &Expected {
-            target: &[
-                TARGET_PID,
-                &format!("Target process: about to make directory \"{path}\""),
-                &format!("Target process: SUCCESS: mkdir(2) returned = {}", path.len()),
-                "Target process: about to make directory \"/bye\"",
-                TARGET_ENDS,
-            ],
-            tracer: &[
-                TRACER_PID,
-                GOT,
-                &format!("Tracer: mkdir(\"{path}\", 600)"),
-                GOT,
-                "Tracer: mkdir(\"/bye\", 600)",
-                TRACER_ENDS,
-            ],
-            parent: &[ENDED],
-            errors: &[REFUSED],
-        },
-    )
->>>>>>> d07e65b84066a7c330ebb85f0902334344d7b688
 }
 
 /// The main job, done by an ordinary user.
