@@ -71,7 +71,7 @@ pub const SIG_SETMASK: u32 = general::SIG_SETMASK;
 pub const SOL_SOCKET: u32 = net::SOL_SOCKET;
 /// Sockets on this machine (`linux/socket.h`).
 pub const AF_UNIX: u32 = net::AF_UNIX;
-/// A byte stream that no exec inherits. `linux-raw-sys` lacks SOCK_CLOEXEC, which is O_CLOEXEC by
+/// A byte stream that no exec inherits. `linux-raw-sys` lacks `SOCK_CLOEXEC`, which is `O_CLOEXEC` by
 /// definition (`linux/net.h`).
 pub const SOCK_STREAM_CLOEXEC: u32 = net::SOCK_STREAM | general::O_CLOEXEC;
 /// Do not wait for a child that has not ended (`linux/wait.h`).

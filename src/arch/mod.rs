@@ -3,6 +3,7 @@
 //!
 //! Each file supplies:
 //! - `start!`: the entry point `_start`, which passes the initial stack pointer on and nothing else;
+//! - `MACHINE`: its number in the image's header;
 //! - `AUDIT_ARCH`, `NOTIFIED`, `FOREIGN_NUMBERS`: what the filter compares with;
 //! - `PATH` and `MODE`: where the notified call has its arguments;
 //! - `fork` and `mkdir`, as this architecture has them;

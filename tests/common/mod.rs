@@ -479,6 +479,45 @@ impl Beneath {
     }
 }
 
+/// What installs a filter that answers each of these calls with its action and lets every other
+/// through, for [`Run::before`].
+pub fn sandbox(
+    rules: &[(libc::c_long, u32)],
+) -> impl FnMut() -> io::Result<()> + Send + Sync + use<> {
+    let filter = sandbox_filter(rules);
+    move || match install_filter(&filter, 0) {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// The filter of [`sandbox`].
+pub fn sandbox_filter(rules: &[(libc::c_long, u32)]) -> Vec<libc::sock_filter> {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    // The call's number is the first word of what the filter sees.
+    let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for &(number, action) in rules {
+        let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(libc::sock_filter { code: equal as u16, jt: 0, jf: 1, k: number as u32 });
+        filter.push(statement(libc::BPF_RET | libc::BPF_K, action));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    filter
+}
+
+/// Installs a filter through the C library, which knows nothing of the program's own way. Returns
+/// what `seccomp(2)` returns.
+pub fn install_filter(filter: &[libc::sock_filter], flags: libc::c_ulong) -> libc::c_long {
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: reads the program and the filter behind it.
+    unsafe {
+        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+            return -1;
+        }
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    }
+}
+
 /// Says loudly that something could not be tried, past the harness's capture, and why.
 pub fn skipped(what: &str, why: impl fmt::Display) {
     use io::Write;

@@ -4,7 +4,8 @@
 use crate::images::Architecture;
 use crate::machine::Report;
 use crate::transcript::{
-    ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID, judge,
+    self, ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID,
+    judge,
 };
 
 /// The kernel that a case ran on.
@@ -520,29 +521,7 @@ fn refused(report: &Report, reason: &str) -> Outcome {
 
 /// The transcript of `-K PATH /bye` with a PATH beneath /tmp.
 fn main_job(report: &Report, path: &str) -> Outcome {
-    judge(
-        &report.stdout,
-        &report.stderr,
-        &Expected {
-            target: &[
-                TARGET_PID,
-                &format!("Target process: about to make directory \"{path}\""),
-                &format!("Target process: SUCCESS: mkdir(2) returned = {}", path.len()),
-                "Target process: about to make directory \"/bye\"",
-                TARGET_ENDS,
-            ],
-            tracer: &[
-                TRACER_PID,
-                GOT,
-                &format!("Tracer: mkdir(\"{path}\", 600)"),
-                GOT,
-                "Tracer: mkdir(\"/bye\", 600)",
-                TRACER_ENDS,
-            ],
-            parent: &[ENDED],
-            errors: &[REFUSED],
-        },
-    )
+    transcript::main_job(&report.stdout, &report.stderr, path)
 }
 
 /// The main job, done by an ordinary user.
@@ -554,28 +533,7 @@ fn by_user(_: &Kernel, report: &Report) -> Outcome {
 
 /// The transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp.
 fn beneath_tmp_fails(report: &Report, error: &str) -> Outcome {
-    judge(
-        &report.stdout,
-        &report.stderr,
-        &Expected {
-            target: &[
-                TARGET_PID,
-                "Target process: about to make directory \"/tmp/x\"",
-                "Target process: about to make directory \"/bye\"",
-                TARGET_ENDS,
-            ],
-            tracer: &[
-                TRACER_PID,
-                GOT,
-                "Tracer: mkdir(\"/tmp/x\", 600)",
-                GOT,
-                "Tracer: mkdir(\"/bye\", 600)",
-                TRACER_ENDS,
-            ],
-            parent: &[ENDED],
-            errors: &[&format!("Target process: mkdir: {error}"), REFUSED],
-        },
-    )
+    transcript::beneath_tmp_fails(&report.stdout, &report.stderr, error)
 }
 
 fn second_filter_errno(report: &Report, tracer: &[&str], parent: &[&str]) -> Outcome {

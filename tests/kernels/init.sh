@@ -76,7 +76,7 @@ mount -t devtmpfs devices /dev
 printf 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n' >/etc/passwd
 
 echo
-echo "@@release $(uname -r)"
+echo "@@release $(uname -r) $(uname -v)"
 for name in @NAMES@; do
     rm -rf /tmp /made
     mkdir -m 1777 /tmp

@@ -2,8 +2,8 @@
 //!
 //! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, builds the
 //! images, downloads the kernels into a cache, boots each machine and judges what came over the console. Without
-//! `--ignored` nothing is installed, downloaded or booted. Names given to cargo's test command
-//! choose trials, and only the machines that they need are booted: `x86_64::6.1`, `no_proc`.
+//! `--ignored` nothing is installed, downloaded or booted. A part of a name behind it chooses trials, and
+//! only the machines that they need are booted: `x86_64::6.1::`, `no_proc`.
 //!
 //! Variables of the environment:
 //! - `KERNELS_README=write`: afterwards the table in README.md is written anew;
@@ -178,7 +178,9 @@ fn main() -> ExitCode {
     let total = names.len();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let matrix = matrix.lock().expect("no trial panics with it");
-    eprintln!("{}", matrix.table());
+    if !machines.is_empty() {
+        eprintln!("{}", matrix.table());
+    }
     eprintln!("the whole took {} s", start.elapsed().as_secs());
     if env::var("KERNELS_README").is_ok_and(|value| value == "write") {
         let is_whole = conclusion.num_filtered_out == 0
@@ -301,12 +303,9 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
 
 /// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
 fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, String> {
-    if let Some(folder) = env::var_os("KERNELS_FROM") {
-        let own = PathBuf::from(folder).join(format!("{}-{series}", architecture.name));
-        if own.exists() {
-            eprintln!("kernel {}", own.display());
-            return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
-        }
+    if let Some(own) = own_kernel(architecture, series) {
+        eprintln!("kernel {}", own.display());
+        return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
     }
     let series = SERIES.iter().find(|known| known.name == series).ok_or("no such series")?;
     let mut reasons = Vec::new();
@@ -317,6 +316,12 @@ fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, St
         }
     }
     Err(reasons.join("; "))
+}
+
+/// The kernel of `KERNELS_FROM` for this machine, if there is one.
+fn own_kernel(architecture: &Architecture, series: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env::var_os("KERNELS_FROM")?);
+    Some(folder.join(format!("{}-{series}", architecture.name))).filter(|file| file.exists())
 }
 
 /// The newest kernel of the series in `suite`; the small flavour for clouds, where there is one.
@@ -356,12 +361,9 @@ fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8
     let fetch = |suite: &str, debian: &str| {
         packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
     };
-    let own = fetch("sid", architecture.debian)?;
-    let foreign = match architecture.compat {
-        Some(debian) => Some(fetch("bookworm", debian)?),
-        None => None,
-    };
-    Ok((own, foreign))
+    // Without a foreign one its case fails, and nothing else does.
+    let foreign = architecture.compat.and_then(|debian| fetch("bookworm", debian).ok());
+    Ok((fetch("sid", architecture.debian)?, foreign))
 }
 
 /// Boots every machine whose images and kernel are there, two at a time.
@@ -452,10 +454,15 @@ fn boot(
 /// The column of the table in which a machine's cells stand.
 fn column(architecture: &Architecture, series: &str, machine: &Machine) -> String {
     let version = match machine {
-        Machine::Ran(run) => run.kernel.release.as_str(),
+        // "5.10.0-32-cloud-amd64 #1 SMP Debian 5.10.223-1 (2024-08-10)": the upstream version.
+        Machine::Ran(run) => match run.kernel.release.split_once("Debian ") {
+            Some((_, debian)) => debian.split('-').next().unwrap_or(series),
+            None => run.kernel.release.split(' ').next().unwrap_or(series),
+        },
         _ => series,
     };
-    format!("{} {version}", architecture.name)
+    let own = if own_kernel(architecture, series).is_some() { " (brought along)" } else { "" };
+    format!("{} {version}{own}", architecture.name)
 }
 
 /// Judges one case on one machine.

@@ -1,0 +1,520 @@
+//! The command line: by getopt's grammar, with the C library's own getopt as the witness; what is wrong
+//! with it is told in one line that names the argument, and nothing is started.
+
+mod common;
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use common::transcript::{EPERM, Fate, Script};
+use common::{Beneath, Ended, Stream, program};
+use proptest::prelude::*;
+use seccomp_notify_min::filter::Action;
+use seccomp_notify_min::options::{NO_VALUE, OPERAND, Options, Scan, read};
+use seccomp_notify_min::sys::ZStr;
+use seccomp_notify_min::text::{self, Text};
+
+// ---- Black box
+
+/// The usage text, as it must be.
+const USAGE: &str = "\
+usage: seccomp-notify-min [options] <dir> <dir>...
+  -d <secs>   the tracer waits before it looks into the target
+  -f e|t      second filter for mkdir: e errno, t trace
+  -K          wait for the tracer instead of killing it
+  -w          once received, only a fatal signal ends a call
+  -c          let paths outside /tmp through
+  -b <count>  make each call count times and measure
+  -h, --help  -V, --version
+";
+
+/// Runs a command line that is wrong and returns the line that says so.
+fn complaint<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+    // The end of any process that makes another, so that nothing can be started unseen.
+    let nothing_started = common::sandbox(&[
+        (libc::SYS_clone, libc::SECCOMP_RET_KILL_PROCESS),
+        (libc::SYS_clone3, libc::SECCOMP_RET_KILL_PROCESS),
+        (libc::SYS_socketpair, libc::SECCOMP_RET_KILL_PROCESS),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_fork, libc::SECCOMP_RET_KILL_PROCESS),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_vfork, libc::SECCOMP_RET_KILL_PROCESS),
+    ]);
+    let run = program(arguments).before(nothing_started).finish();
+    assert_eq!(run.ended, Ended::Status(1), "{run:#?}");
+    assert_eq!(run.out(), "", "{run:#?}");
+    assert_eq!(run.packets.len(), 1, "one write: {run:#?}");
+    let err = String::from_utf8(run.of(Stream::Err)).expect("text");
+    let (line, usage) = err.split_once('\n').expect("a line");
+    assert_eq!(usage, USAGE);
+    let said = line.strip_prefix("seccomp-notify-min: ").expect("the line names the program");
+    said.to_owned()
+}
+
+#[test]
+fn the_test_that_nothing_is_started_would_see_it() {
+    let kill_fork = common::sandbox(&[
+        (libc::SYS_clone, libc::SECCOMP_RET_KILL_PROCESS),
+        (libc::SYS_socketpair, libc::SECCOMP_RET_KILL_PROCESS),
+    ]);
+    let run = program(["/etc/c"]).before(kill_fork).finish();
+    assert_eq!(run.ended, Ended::Signal(libc::SIGSYS));
+}
+
+#[test]
+fn no_directory_at_all_is_a_usage_error() {
+    for arguments in [&[][..], &["-K"], &["--"], &["-d", "3"], &["-K", "-f", "e", "--"]] {
+        assert_eq!(complaint(arguments), "no directory given", "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_unknown_option_is_named_by_the_argument_it_stands_in() {
+    for arguments in [
+        ["-x", "/etc/c"],
+        ["-Kx", "/etc/c"],
+        ["-xd2", "/etc/c"],
+        ["-K-", "/etc/c"],
+        ["--halp", "/etc/c"],
+        ["--helpme", "/etc/c"],
+        ["--help=1", "/etc/c"],
+        ["--d", "/etc/c"],
+        ["---", "/etc/c"],
+        ["-:", "/etc/c"],
+        ["-?", "/etc/c"],
+        ["-k", "/etc/c"],
+        ["-\u{1}", "/etc/c"],
+        ["-K\u{1}", "/etc/c"],
+        ["-\n", "/etc/c"],
+        ["-\\", "/etc/c"],
+    ] {
+        let shown = String::from_utf8(common::transcript::shown(arguments[0].as_bytes())).unwrap();
+        let [option, directory] = arguments;
+        for arguments in [[option, directory], [directory, option]] {
+            assert_eq!(complaint(&arguments), format!("unknown option in \"{shown}\""));
+        }
+    }
+}
+
+#[test]
+fn an_option_without_its_value_is_named_by_the_argument_it_stands_in() {
+    for option in ["-d", "-Kf", "-b", "-wKcd"] {
+        assert_eq!(complaint(&["/etc/c", option]), format!("no value after \"{option}\""));
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_would_be_right() {
+    let delay = |value| (vec!["-d", value, "/etc/c"], "-d takes a whole number of seconds");
+    let count = |value| (vec!["-b", value, "/etc/c"], "-b takes a number of calls, at least 1");
+    let second = |value| (vec!["-f", value, "/etc/c"], "-f takes e or t");
+    for (arguments, right) in [
+        delay(""),
+        delay("-1"),
+        delay("+1"),
+        delay(" 1"),
+        delay("1 "),
+        delay("1s"),
+        delay("0x1"),
+        delay("1.5"),
+        delay("1\n"),
+        delay("4294967296"),
+        delay("99999999999999999999999"),
+        delay("18446744073709551617"),
+        delay("--"),
+        delay("\u{661}"),
+        count(""),
+        count("0"),
+        count("00"),
+        count("-1"),
+        count("4294967296"),
+        count("ten"),
+        second(""),
+        second("E"),
+        second("ee"),
+        second("et"),
+        second("x"),
+        second("errno"),
+    ] {
+        let shown = String::from_utf8(common::transcript::shown(arguments[1].as_bytes())).unwrap();
+        assert_eq!(complaint(&arguments), format!("{right}, not \"{shown}\""), "{arguments:?}");
+        // Attached.
+        if !arguments[1].is_empty() {
+            let attached = arguments[..2].concat();
+            let said = complaint(&[&attached, "/etc/c"]);
+            assert_eq!(said, format!("{right}, not \"{shown}\""), "{attached:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_of_several_errors_is_told() {
+    let arguments = ["-f", "x", "-y", "-d"];
+    assert_eq!(complaint(&arguments), r#"-f takes e or t, not "x""#);
+}
+
+#[test]
+fn help_and_version_are_printed_on_the_standard_output() {
+    let version = format!("seccomp-notify-min {}\n", env!("CARGO_PKG_VERSION"));
+    for (arguments, text) in [
+        (&["-h"][..], USAGE),
+        (&["--help"], USAGE),
+        (&["-Kh", "/etc/c"], USAGE),
+        (&["/etc/c", "--help"], USAGE),
+        (&["-h", "-x"], USAGE),
+        (&["-hV"], USAGE),
+        (&["-V"], &version),
+        (&["--version"], &version),
+        (&["-d", "1", "-V", "--help"], &version),
+    ] {
+        let run = program(arguments).finish();
+        assert_eq!(run.ended, Ended::Status(0), "{arguments:?}");
+        assert_eq!(run.out(), text, "{arguments:?}");
+        assert_eq!(run.err(), "", "{arguments:?}");
+        assert_eq!(run.packets.len(), 1, "one write: {run:#?}");
+    }
+    assert!(USAGE.lines().all(|line| line.len() < 80), "the usage fits a terminal");
+}
+
+#[test]
+fn help_that_cannot_be_printed_is_a_failure() {
+    for argument in ["-h", "-V"] {
+        let run = program([argument]).streams(|command| {
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            command.stdout(full).stderr(std::process::Stdio::null());
+        });
+        assert_eq!(run.finish().ended, Ended::Status(1), "{argument}");
+    }
+}
+
+#[test]
+fn an_option_that_comes_before_an_error_or_help_decides() {
+    assert_eq!(complaint(&["-x", "-h"]), r#"unknown option in "-x""#);
+}
+
+#[test]
+fn options_may_be_clustered_attached_and_anywhere() {
+    // Each of these says: keep, one second, trace, one directory.
+    let script = Script::new().keep().delay(1).directory("/etc/c", EPERM);
+    std::thread::scope(|scope| {
+        for arguments in [
+            &["-K", "-d", "1", "-f", "t", "/etc/c"][..],
+            &["/etc/c", "-K", "-d", "1", "-f", "t"],
+            &["-K", "/etc/c", "-d1", "-ft"],
+            &["-Kd1", "-ft", "/etc/c"],
+            &["-Kd", "1", "/etc/c", "-f", "t"],
+            &["-KKd01", "-fe", "-ft", "--", "/etc/c"],
+            &["-d", "7", "-Kd1", "-ft", "/etc/c", "--"],
+        ] {
+            let script = &script;
+            scope.spawn(move || script.check(&program(arguments).finish()));
+        }
+    });
+}
+
+#[test]
+fn behind_two_dashes_everything_is_a_directory() {
+    let script = Script::new()
+        .directory("-K", EPERM)
+        .directory("--", EPERM)
+        .directory("-x", EPERM)
+        .directory("--help", EPERM);
+    script.verify(&["--", "-K", "--", "-x", "--help"], || {});
+}
+
+#[test]
+fn a_lone_dash_and_an_empty_argument_are_directories() {
+    let beneath = Beneath::new();
+    let path = beneath.join("x");
+    let script = Script::new()
+        .directory("-", EPERM)
+        .directory("", EPERM)
+        .directory(&path, Fate::Created)
+        .directory("-", EPERM);
+    let arguments = [OsString::from("-"), "".into(), path.clone(), "-".into()];
+    script.verify(&arguments, || std::fs::remove_dir(&path).unwrap());
+}
+
+// ---- Against the C library
+
+/// One step of a scan.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Flag(u8),
+    Value(u8, Vec<u8>),
+    Unknown(u8),
+    Valueless(u8),
+}
+
+/// The flags and the options with a value.
+const FLAGS: &[u8] = b"KVchw";
+const VALUED: &[u8] = b"bdf";
+
+mod c {
+    //! The C library's getopt, as `getopt(3)` declares it.
+    use std::ffi::{c_char, c_int};
+
+    #[repr(C)]
+    pub struct LongOption {
+        pub name: *const c_char,
+        pub has_arg: c_int,
+        pub flag: *mut c_int,
+        pub val: c_int,
+    }
+
+    unsafe extern "C" {
+        pub static mut optind: c_int;
+        pub static mut opterr: c_int;
+        pub static mut optopt: c_int;
+        pub static mut optarg: *mut c_char;
+        pub fn getopt_long(
+            argc: c_int,
+            argv: *const *mut c_char,
+            short: *const c_char,
+            long: *const LongOption,
+            index: *mut c_int,
+        ) -> c_int;
+    }
+}
+
+/// What getopt_long(3) makes of a command line: its options up to the first error, and if there is
+/// none, its operands.
+fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
+    use std::ffi::CStr;
+    use std::ptr::{null, null_mut};
+    use std::sync::Mutex;
+    // getopt(3) has but one state in a process.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+
+    let long = |name: &'static CStr, val: u8| c::LongOption {
+        name: name.as_ptr(),
+        has_arg: 0,
+        flag: null_mut(),
+        val: val.into(),
+    };
+    let end = c::LongOption { name: null(), has_arg: 0, flag: null_mut(), val: 0 };
+    let longs = [long(c"help", b'h'), long(c"version", b'V'), end];
+    let mut argv: Vec<_> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+    let argc = argv.len() as i32;
+    argv.push(null_mut());
+
+    let mut steps = Vec::new();
+    // SAFETY: argv holds argc strings and a null pointer; getopt exchanges the pointers and does not
+    // write to the strings; nobody else uses its state.
+    unsafe {
+        c::optind = 0; // GNU: begin anew
+        c::opterr = 0;
+        loop {
+            c::optopt = 0;
+            let short = c":d:Kf:b:whcV";
+            let found =
+                c::getopt_long(argc, argv.as_ptr(), short.as_ptr(), longs.as_ptr(), null_mut());
+            let bytes = |pointer| CStr::from_ptr(pointer).to_bytes().to_vec();
+            match u8::try_from(found) {
+                Err(_) => break,
+                Ok(b'?') => {
+                    // A long option is unknown, or has a value that it does not take: for the
+                    // program, an unknown option '-'.
+                    let letter = match c::optopt as u8 {
+                        0 | b'h' | b'V' => b'-',
+                        letter => letter,
+                    };
+                    steps.push(Step::Unknown(letter));
+                    return (steps, None);
+                }
+                Ok(b':') => {
+                    steps.push(Step::Valueless(c::optopt as u8));
+                    return (steps, None);
+                }
+                Ok(letter) if VALUED.contains(&letter) => {
+                    steps.push(Step::Value(letter, bytes(c::optarg)));
+                }
+                Ok(letter) => steps.push(Step::Flag(letter)),
+            }
+        }
+        let operands = argv[c::optind as usize..argc as usize].iter();
+        (
+            steps,
+            Some(operands.map(|&operand| CStr::from_ptr(operand).to_bytes().to_vec()).collect()),
+        )
+    }
+}
+
+/// The same by the program's scan.
+fn scan(arguments: &[ZStr]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
+    let (mut steps, mut operands) = (Vec::new(), Vec::new());
+    for (letter, value) in Scan::new(arguments) {
+        let value: Vec<u8> = value.collect();
+        match letter {
+            OPERAND => operands.push(value),
+            NO_VALUE => {
+                // The argument lacks the value of its last letter.
+                steps.push(Step::Valueless(*value.last().expect("the letter is in it")));
+                return (steps, None);
+            }
+            letter if VALUED.contains(&letter) => steps.push(Step::Value(letter, value)),
+            letter if FLAGS.contains(&letter) => steps.push(Step::Flag(letter)),
+            letter => {
+                assert!(value.contains(&letter), "{letter} is not in {value:?}");
+                steps.push(Step::Unknown(letter));
+                return (steps, None);
+            }
+        }
+    }
+    (steps, Some(operands))
+}
+
+/// What the options mean, by the rules of the specification: the options, or the text that
+/// stops the program.
+fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Options, Text> {
+    let mut options = Options::default();
+    let number = |value: &[u8]| -> Option<u32> {
+        let value = std::str::from_utf8(value).ok()?;
+        // Rust's own takes a plus sign.
+        if value.starts_with('+') { None } else { value.parse().ok() }
+    };
+    for step in steps {
+        match step {
+            Step::Flag(b'K') => options.keep = true,
+            Step::Flag(b'c') => options.let_through = true,
+            Step::Flag(b'w') => options.killable = true,
+            Step::Flag(b'h') => return Err(text::USAGE),
+            Step::Flag(_) => return Err(text::VERSION),
+            Step::Value(b'd', value) => {
+                options.delay = number(value).ok_or(text::BAD_DELAY)?;
+            }
+            Step::Value(b'b', value) => {
+                let count = number(value).filter(|&count| count > 0);
+                options.count = count.ok_or(text::BAD_COUNT)?;
+            }
+            Step::Value(_, value) => {
+                options.second = Some(match &value[..] {
+                    b"e" => Action::ERRNO,
+                    b"t" => Action::TRACE,
+                    _ => return Err(text::BAD_SECOND),
+                });
+            }
+            Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
+            Step::Valueless(_) => return Err(text::MISSING_VALUE),
+        }
+    }
+    match operands {
+        Some([]) => Err(text::NO_DIRECTORY),
+        _ => Ok(options),
+    }
+}
+
+/// Arguments that have something to do with the grammar, and some that have not.
+fn argument() -> impl Strategy<Value = CString> {
+    let byte = prop_oneof![
+        8 => proptest::sample::select(&b"dKfwcbhVet019-"[..]),
+        1 => 1_u8..=255,
+    ];
+    let after_dashes = proptest::collection::vec(byte.clone(), 0..5);
+    prop_oneof![
+        2 => Just(c"--".to_owned()),
+        1 => Just(c"-".to_owned()),
+        1 => Just(c"".to_owned()),
+        1 => Just(c"--help".to_owned()),
+        1 => Just(c"--version".to_owned()),
+        4 => Just(c"/tmp/x".to_owned()),
+        2 => Just(c"e".to_owned()),
+        2 => "[0-9]{1,11}".prop_map(|digits| CString::new(digits).unwrap()),
+        12 => after_dashes.prop_map(|bytes| CString::new([b"-", &bytes[..]].concat()).unwrap()),
+        3 => proptest::collection::vec(byte, 0..5).prop_map(|bytes| CString::new(bytes).unwrap()),
+    ]
+}
+
+/// getopt_long(3) takes an unambiguous beginning of a long option's name for the whole of it; the
+/// program does not, on purpose: a script that says `--v` would break with the next option.
+fn is_abbreviation(argument: &CString) -> bool {
+    let name = argument.to_bytes().split(|&byte| byte == b'=').next().unwrap_or_default();
+    name.len() > 2
+        && [&b"--help"[..], b"--version"].iter().any(|long| long.starts_with(name) && *long != name)
+}
+
+fn as_arguments(arguments: &[CString]) -> Vec<ZStr<'_>> {
+    arguments.iter().map(|argument| ZStr::from(argument.as_c_str())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn the_scan_agrees_with_the_c_librarys_getopt(
+        arguments in proptest::collection::vec(argument(), 0..7)
+    ) {
+        prop_assume!(!arguments.iter().any(is_abbreviation));
+        let arguments = [vec![c"name".to_owned()], arguments].concat();
+        let expected = witness(&arguments);
+        let arguments = as_arguments(&arguments);
+        prop_assert_eq!(&scan(&arguments), &expected);
+
+        let expected = meaning(&expected.0, expected.1.as_deref());
+        let mut options = Options::default();
+        let actual = match read(&arguments, &mut options) {
+            Ok(()) => Ok(options),
+            Err((stop, _)) => Err(stop),
+        };
+        prop_assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn the_directories_are_the_operands(
+        arguments in proptest::collection::vec(argument(), 0..7)
+    ) {
+        let arguments = [vec![c"name".to_owned()], arguments].concat();
+        let arguments = as_arguments(&arguments);
+        let mut walk = Scan::new(&arguments);
+        let directories: Vec<Vec<u8>> =
+            std::iter::from_fn(|| walk.next_directory()).map(Iterator::collect).collect();
+        let operands: Vec<Vec<u8>> = Scan::new(&arguments)
+            .filter_map(|(letter, value)| (letter == OPERAND).then(|| value.collect()))
+            .collect();
+        prop_assert_eq!(directories, operands);
+    }
+
+    #[test]
+    fn numbers_are_decimal_and_whole_and_fit(value in prop_oneof![
+        "[0-9]{0,12}", "0{0,20}[0-9]{1,10}", "[-+ 0-9a-fx.]{0,4}", "429496729[0-9]", "\\PC{0,4}"
+    ]) {
+        let expected = if value.bytes().all(|byte| byte.is_ascii_digit()) {
+            value.parse::<u32>().ok()
+        } else {
+            None
+        };
+        let arguments = [
+            c"name".to_owned(),
+            c"-d".to_owned(),
+            CString::new(value).unwrap(),
+            c"/x".to_owned(),
+        ];
+        let arguments = as_arguments(&arguments);
+        let mut options = Options::default();
+        let actual = read(&arguments, &mut options);
+        prop_assert_eq!(actual.ok().map(|()| options.delay), expected);
+    }
+}
+
+#[test]
+fn an_empty_argument_vector_has_no_items() {
+    assert!(Scan::new(&[]).next().is_none());
+    let mut options = Options::default();
+    assert!(read(&[], &mut options) == Err((text::NO_DIRECTORY, None)));
+}
+
+#[test]
+fn arguments_are_shown_escaped_whatever_their_bytes() {
+    for argument in [&b"-\x1b[2J"[..], b"-x\n\x7f\xff"] {
+        let line = {
+            let run = program([OsStr::from_bytes(argument), OsStr::new("/etc/c")]).finish();
+            assert_eq!(run.ended, Ended::Status(1));
+            run.of(Stream::Err)
+        };
+        let shown = common::transcript::shown(argument);
+        assert!(line.windows(shown.len()).any(|window| window == shown), "{}", line.escape_ascii());
+        let control = |&byte: &u8| byte < b' ' && byte != b'\n' || byte == 0x7f;
+        assert!(!line.iter().any(control), "{}", line.escape_ascii());
+    }
+}
