@@ -3,6 +3,7 @@
 //!
 //! The others must end, soon and by themselves, and what the parent reports must be what happened.
 
+mod common;
 mod inject;
 
 use std::io::Read;
@@ -11,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use inject::cases::{self, Case, Run};
-use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When, image};
+use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When};
 use nix::libc;
 use nix::sys::signal::Signal;
 
@@ -85,11 +86,11 @@ fn sweep(
     let mut bad = vec![];
     println!("\n{heading:95} {}", Row::HEADING);
     for case in cases {
-        let clean = case.clean(image::release());
+        let clean = case.clean(common::image());
         for (victim, deed) in deeds {
             let verdicts = inject::side_by_side(&clean.outcome.stops, |moment| {
                 let rule = (When::Once(moment.clone()), deed.clone());
-                let run = case.run(image::release(), &[rule]);
+                let run = case.run(common::image(), &[rule]);
                 let said = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.said());
                 let outcome = &run.outcome;
                 let mut ends = outcome.ends.iter();
@@ -287,7 +288,7 @@ fn interrupt(options: &[&'static str], delay: u32, moment: Moment, signal: Signa
     };
     let case = cases::one_path(options, delay, vec![gate]);
     let deed = Deed::Signal(Role::Target, signal);
-    let run = case.run(image::release(), &[(When::Once(moment), deed)]);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
     let outcome = &run.outcome;
     assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{}", run.said());
     assert_eq!(outcome.done, [1], "{}", run.said());
@@ -399,7 +400,7 @@ fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
     };
     let case = cases::one_path(&[], 0, vec![gate(1, Side::Entry, ends)]);
     let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(image::release(), &[(When::Once(begins), deed)]);
+    let run = case.run(common::image(), &[(When::Once(begins), deed)]);
     assert!(!run.outcome.hung && run.outcome.left.is_empty() && !run.outcome.forced);
     assert_interrupted(&run, "", "");
     assert!(!run.directory.path().join("x").exists());
@@ -413,7 +414,7 @@ fn with_w_a_received_call_is_not_taken_away() {
     let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
     let case = cases::one_path(&["-w"], 0, vec![]);
     let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(image::release(), &[(When::Once(moment), deed)]);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
     let transcript = run.transcript();
     assert_eq!(run.outcome.status(), 0, "{}", run.said());
     let path = run.directory.path().join("x");
@@ -450,7 +451,7 @@ fn ctrl_c_leaves_nothing_behind() {
     for options in [&["-d60"][..], &["-d60", "-K"], &["-d60", "-w"], &["-d60", "-K", "-w"]] {
         let directory = cases::directory();
         let terminal = nix::pty::openpty(None, None).expect("a terminal");
-        let mut command = Command::new(image::release());
+        let mut command = Command::new(common::image());
         command.args(options).arg(directory.path().join("x"));
         let stream = || Stdio::from(terminal.slave.try_clone().expect("the terminal"));
         command.stdin(stream()).stdout(stream()).stderr(stream());

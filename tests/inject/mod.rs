@@ -12,7 +12,6 @@
 #![allow(dead_code)] // no test uses all of it
 
 pub mod cases;
-pub mod image;
 mod label;
 
 use std::collections::HashMap;
