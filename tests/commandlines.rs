@@ -5,6 +5,7 @@
 //! no delay, so that many can be run.
 
 mod common;
+mod model;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -21,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use model::{Verdict, escaped, model};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -29,77 +31,6 @@ use nix::unistd::Pid;
 
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// What the program must make of a command line.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// A usage error, and the argument that its line names.
-    Wrong(Option<Vec<u8>>),
-    Help,
-    Version,
-    Run(Plan),
-}
-
-/// What a line that starts processes asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    delay: u32,
-    count: u32,
-    keep: bool,
-    filtered: bool,
-    directories: Vec<Vec<u8>>,
-}
-
-/// The model: `getopt(3)`'s grammar, letter by letter, with none of the program's code.
-fn model(arguments: &[Vec<u8>]) -> Verdict {
-    let mut plan = Plan::default();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        match argument.as_slice() {
-            b"--" => {
-                plan.directories.extend(rest.by_ref().cloned());
-                break;
-            }
-            b"--help" => return Verdict::Help,
-            b"--version" => return Verdict::Version,
-            [b'-', _, ..] => {
-                let mut letters = argument[1..].iter().enumerate();
-                while let Some((at, letter)) = letters.next() {
-                    if !b"dfb".contains(letter) {
-                        match letter {
-                            b'K' => plan.keep = true,
-                            b'w' | b'c' => {}
-                            b'h' => return Verdict::Help,
-                            b'V' => return Verdict::Version,
-                            _ => return Verdict::Wrong(Some(argument.clone())),
-                        }
-                        continue;
-                    }
-                    let value = match &argument[at + 2..] {
-                        [] => match rest.next() {
-                            Some(next) => next.clone(),
-                            None => return Verdict::Wrong(Some(argument.clone())),
-                        },
-                        attached => attached.to_vec(),
-                    };
-                    let text = String::from_utf8_lossy(&value).into_owned();
-                    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-                    let number = if is_number { text.parse::<u32>().ok() } else { None };
-                    match (letter, number, text.as_str()) {
-                        (b'd', Some(delay), _) => plan.delay = delay,
-                        (b'b', Some(count @ 1..), _) => plan.count = count,
-                        (b'f', _, "e") => plan.filtered = true,
-                        (b'f', _, "t") => plan.filtered = false,
-                        _ => return Verdict::Wrong(Some(value)),
-                    }
-                    break;
-                }
-            }
-            _ => plan.directories.push(argument.clone()),
-        }
-    }
-    if plan.directories.is_empty() { Verdict::Wrong(None) } else { Verdict::Run(plan) }
-}
 
 /// A random line. Most are made of what the program knows, so that they get far.
 fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
@@ -186,24 +117,11 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
         .collect();
     // What would take too long is made an error.
     if let Verdict::Run(plan) = model(&arguments)
-        && (plan.delay > 0 && !plan.filtered || plan.count > 100)
+        && (plan.delay > 0 && plan.second != Some('e') || plan.count > 100)
     {
         arguments.insert(0, b"-Z".to_vec());
     }
     arguments
-}
-
-/// As the program shows what somebody else chose.
-fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut shown = vec![];
-    for &byte in bytes {
-        match byte {
-            b'\\' => shown.extend(b"\\\\"),
-            0..0x20 | 0x7f => shown.extend(format!("\\x{byte:02x}").bytes()),
-            _ => shown.push(byte),
-        }
-    }
-    shown
 }
 
 /// What came of a line.
