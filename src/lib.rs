@@ -62,8 +62,7 @@ pub fn main(arguments: &[ZStr]) -> u32 {
             status::SUCCESS
         }
         Err((what, argument)) => {
-            let numbers = [what.0.into(), text::USAGE.0.into()];
-            Process::PARENT.say_about(text::USAGE_ERROR, argument, numbers);
+            Process::PARENT.say_about(text::USAGE_ERROR, argument, [what.0.into()]);
             status::FAILURE
         }
     }

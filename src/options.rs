@@ -142,14 +142,14 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
                 if options.count > 0 {
                     continue;
                 }
-                text::BAD_COUNT
+                text::BAD_VALUE
             }
             b'd' => {
                 if let Some(delay) = number(value) {
                     options.delay = delay;
                     continue;
                 }
-                text::BAD_DELAY
+                text::BAD_VALUE
             }
             b'f' => {
                 if value == ZStr::from(c"e") {
@@ -160,7 +160,7 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
                     options.second = Some(Action::TRACE);
                     continue;
                 }
-                text::BAD_SECOND
+                text::BAD_VALUE
             }
             b'h' => text::USAGE,
             b'V' => text::VERSION,

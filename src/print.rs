@@ -5,7 +5,7 @@
 use crate::abi::{POLLOUT, pollfd};
 use crate::sys::{self, Errno, Fd, ZStr};
 use crate::text::{
-    ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_ERROR, FIRST_PAIR, PAIRS, TABLE, Text, directive, name,
+    ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -29,7 +29,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (T
         long = sys::mmap(length).map_err(|errno| (name::mmap, errno))?;
     };
 
-    let out = if text.0 < FIRST_ERROR.0 { Fd::STDOUT } else { Fd::STDERR };
+    let out = if text.0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
     while !rest.is_empty() {
         match sys::write(out, rest).result() {
             Ok(written) => {
@@ -85,6 +85,7 @@ impl Line<'_> {
             }
             match code.wrapping_sub(FIRST_DIRECTIVE) {
                 directive::END => return true,
+                directive::IF_STRING => return self.string.is_none(),
                 directive::STRING => self.string(),
                 directive @ ..=directive::LAST => self.number(directive.into()),
                 _ => self.byte(code),

@@ -9,6 +9,8 @@
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
 //! | `{e}` | the next number as an errno's text |
+//! | `{?}` | nothing, and the text ends here, if there is no string |
+//! | `{+}` | at the end: the next text follows |
 //!
 //! The table is coded at compile time, by byte pairs: the most frequent pair of bytes becomes one
 //! byte from 0x80 on, again and again (Gage, "A New Algorithm for Data Compression", 1994). This is
@@ -26,143 +28,33 @@ impl Text {
 
 /// Names each text once, and gives it a constant.
 macro_rules! texts {
-    (output: $($(#[$out_doc:meta])* $out:ident = $out_text:expr;)*; errors: $($(#[$doc:meta])* $name:ident = $text:expr;)*; calls: $($call:ident)*; errnos: $($errno:literal $meaning:expr;)*) => {
+    (errors: $($(#[$doc:meta])* $name:ident = $text:expr;)*; output: $($(#[$out_doc:meta])* $out:ident = $out_text:expr;)*; calls: $($call:ident)*; untold: $($untold:ident)*; errnos: $($errno:literal $meaning:expr;)*) => {
         /// The texts' places in [`PLAIN`].
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, clippy::enum_variant_names)]
-        enum Place { $($out,)* FirstError, $($name,)* $($call,)* Errnos }
+        enum Place { $($name,)* $($out,)* $($call,)* Errnos }
 
         /// All texts, in the order in which they stand in the coded table.
-        const PLAIN: &[&str] = &[$($out_text,)* "", $($text,)* $(stringify!($call),)* $($meaning,)*];
+        const PLAIN: &[&str] = &[$($text,)* $($out_text,)* $(stringify!($call),)* $($meaning,)*];
 
         /// The errors with a text of their own, in the order of their texts.
         const ERRNOS: &[u16] = &[$($errno),*];
 
-        $($(#[$out_doc])* pub const $out: Text = Text::at(Place::$out as usize);)*
-
-        /// The texts from here on belong on the standard error output, those before it on the
-        /// standard output.
-        pub const FIRST_ERROR: Text = Text::at(Place::FirstError as usize);
-
         $($(#[$doc])* pub const $name: Text = Text::at(Place::$name as usize);)*
-
+        $($(#[$out_doc])* pub const $out: Text = Text::at(Place::$out as usize);)*
 
         /// The names of the system calls, for error lines.
         #[allow(non_upper_case_globals, missing_docs)]
         pub mod name {
             use super::{Place, Text};
             $(pub const $call: Text = Text::at(Place::$call as usize);)*
+            // Calls whose failure makes no difference, or is told in other words.
+            $(pub const $untold: Text = Text(0);)*
         }
     };
 }
 
 texts! {
-    output:
-
-    // The transcript.
-
-    /// The target's first line.
-    TARGET_PID = "Target process: PID = {d}\n";
-    /// Before each call.
-    TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
-    /// After a call that succeeded; what comes next belongs to the same write.
-    TARGET_SUCCESS = "Target process: SUCCESS: mkdir(2) returned = {d}\n{t}";
-    /// From the handler of SIGINT.
-    TARGET_SIGNAL = "Target process: received signal\n";
-    /// The target's last line.
-    TARGET_ENDS = "Target process: terminating\n";
-    /// The tracer's first line.
-    TRACER_PID = "Tracer: PID = {d}\n";
-    /// A notification came.
-    TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n";
-    /// The delay line, as far as its first number.
-    TRACER_DELAYS = "Tracer: delaying for {d} seconds: {d}";
-    /// Each further number of it.
-    TRACER_COUNTS = " {d}";
-    /// Its end.
-    TRACER_DELAYED = "\n";
-    /// What the target asked.
-    TRACER_MKDIR = "Tracer: mkdir(\"{s}\", {o})\n";
-    /// Both in one.
-    TRACER_GOT_MKDIR = "Tracer: got notification for PID {d}; ID is {x}\nTracer: mkdir(\"{s}\", {o})\n";
-    /// The call went away.
-    TRACER_ENOENT = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
-    /// The farewell.
-    TRACER_ENDS = "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
-    /// The target has ended.
-    PARENT_TARGET_ENDED = "Parent: target process has terminated\n";
-    /// The same, and the tracer follows.
-    PARENT_KILLS = "Parent: target process has terminated\nParent: killing tracer\n";
-
-    // The measuring mode's report, in the form of `perf bench sched seccomp-notify`.
-
-    /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
-    /// operations a second.
-    MEASURED = "# Executed {d} system calls\n\n     Total time: {d}.{03} [sec]\n\n {7}.{06} usecs/op\n {14} ops/sec\n";
-
-    // About the program.
-
-    /// How to use it.
-    USAGE = "\
-usage: seccomp-notify-min [options] <dir> <dir>...
-  -d <secs>   the tracer waits before it looks into the target
-  -f e, -f t  second filter for mkdir: e errno, t trace
-  -K          wait for the tracer instead of killing it
-  -w          once received, only a fatal signal ends a call
-  -c          let paths outside /tmp through
-  -b <count>  make each call count times and measure
-  -h, --help  -V, --version
-";
-    /// Which it is.
-    VERSION = concat!("seccomp-notify-min ", env!("CARGO_PKG_VERSION"), "\n");
-
-    ; errors:
-
-    // The transcript.
-
-    /// After one that failed.
-    TARGET_FAILURE = "Target process: mkdir: {e}\n";
-    /// A notification's ID is no longer valid.
-    TRACER_DIED = "Tracer: notification ID check ({t}): target has died!!!!!!!!!!!\n";
-
-    // Failures.
-
-    /// A call failed: who, which, why.
-    FAILED = "{t}{t}: {e}\n";
-    /// A child did not end as it should.
-    PARENT_FAILED = "Parent: {t} failed with status {d}\n";
-    /// A child did not end by itself.
-    PARENT_KILLED = "Parent: {t} was killed by signal {d}\n";
-    /// Answers that should not have come.
-    WRONG = "Target process: {d} wrong answers\n";
-    /// Why seccomp may not be had.
-    HINT_SECCOMP = "user notification needs Linux 5.0 with CONFIG_SECCOMP_FILTER, and a sandbox that allows it\n";
-    /// Why a second listener may not be had.
-    HINT_LISTENER = "another supervisor already listens to this process\n";
-    /// Why `-w` may not be had.
-    HINT_KILLABLE = "-w needs Linux 5.19\n";
-    /// Why `-c` may not be had.
-    HINT_CONTINUE = "-c needs Linux 5.5\n";
-    /// Why the memory cannot be read.
-    HINT_MEMORY = "Yama's ptrace_scope or a sandbox keeps the tracer from the target's memory\n";
-    /// Why it can be read in no way.
-    HINT_PROC = "/proc is not mounted, and needed here\n";
-
-    // The command line.
-
-    /// A usage error: what is wrong, and how to do it right.
-    USAGE_ERROR = "seccomp-notify-min: {t}\n{t}";
-    /// What is wrong with an option.
-    UNKNOWN_OPTION = "unknown option in \"{s}\"";
-    /// See [`UNKNOWN_OPTION`].
-    MISSING_VALUE = "no value after \"{s}\"";
-    /// What is wrong with a value.
-    BAD_DELAY = "-d takes a whole number of seconds, not \"{s}\"";
-    /// See [`BAD_DELAY`].
-    BAD_SECOND = "-f takes e or t, not \"{s}\"";
-    /// See [`BAD_DELAY`].
-    BAD_COUNT = "-b takes a number of calls, at least 1, not \"{s}\"";
-    /// What is wrong with the operands.
-    NO_DIRECTORY = "no directory given";
+    errors:
 
     // Parts of other texts.
 
@@ -193,15 +85,115 @@ usage: seccomp-notify-min [options] <dir> <dir>...
     /// Where the memory is.
     MEMORY_FILE = "/proc/{d}/mem";
 
+    // The transcript.
+
+    /// After one that failed.
+    TARGET_FAILURE = "Target process: mkdir: {e}\n";
+    /// A notification's ID is no longer valid.
+    TRACER_DIED = "Tracer: notification ID check ({t}): target has died!!!!!!!!!!!\n";
+
+    // Failures.
+
+    /// A call failed: who, which, why.
+    FAILED = "{t}{t}: {e}\n";
+    /// A child did not end as it should.
+    PARENT_FAILED = "Parent: {t} failed with status {d}\n";
+    /// A child did not end by itself.
+    PARENT_KILLED = "Parent: {t} was killed by signal {d}\n";
+    /// Answers that should not have come.
+    WRONG = "Target process: {d} wrong answers\n";
+    /// Why seccomp may not be had.
+    HINT_SECCOMP = "needs Linux 5.0 with CONFIG_SECCOMP_FILTER, not forbidden by a sandbox\n";
+    /// Why a second listener may not be had.
+    HINT_LISTENER = "another supervisor already listens\n";
+    /// Why `-w` may not be had.
+    HINT_KILLABLE = "-w needs Linux 5.19\n";
+    /// Why `-c` may not be had.
+    HINT_CONTINUE = "-c needs Linux 5.5\n";
+    /// Why the memory cannot be read.
+    HINT_MEMORY = "forbidden by ptrace_scope or a sandbox\n";
+    /// Why it can be read in no way.
+    HINT_PROC = "needs /proc\n";
+
+    // The command line.
+
+    /// What is wrong with an option.
+    UNKNOWN_OPTION = "bad option in";
+    /// See [`UNKNOWN_OPTION`].
+    MISSING_VALUE = "no value after";
+    /// See [`UNKNOWN_OPTION`].
+    BAD_VALUE = "bad value";
+    /// What is wrong with the operands.
+    NO_DIRECTORY = "no directory after";
+    /// A usage error: what is wrong, and how to do it right.
+    USAGE_ERROR = "seccomp-notify-min: {t} \"{s}\"\n{+}";
+
+    ; output:
+
+    // About the program.
+
+    /// How to use it.
+    USAGE = "\
+usage: seccomp-notify-min [options] dir...
+ -d secs: delay in the tracer
+ -f e, -f t: second filter, errno or trace
+ -K: tracer is not killed
+ -w: only a fatal signal interrupts a call
+ -c: permit paths outside /tmp
+ -b count: make each call count times, measure
+ -h, --help, -V, --version
+";
+    /// Which it is.
+    VERSION = concat!("seccomp-notify-min ", env!("CARGO_PKG_VERSION"), "\n");
+
+    // The transcript.
+
+    /// The target's first line.
+    TARGET_PID = "Target process: PID = {d}\n";
+    /// Before each call.
+    TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
+    /// After a call that succeeded; what comes next belongs to the same write.
+    TARGET_SUCCESS = "Target process: SUCCESS: mkdir(2) returned = {d}\n{t}";
+    /// From the handler of SIGINT.
+    TARGET_SIGNAL = "Target process: received signal\n";
+    /// The target's last line.
+    TARGET_ENDS = "Target process: terminating\n";
+    /// The tracer's first line.
+    TRACER_PID = "Tracer: PID = {d}\n";
+    /// A notification came; where there is a string, also what the target asked.
+    TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n{?}{+}";
+    /// What the target asked.
+    TRACER_MKDIR = "Tracer: mkdir(\"{s}\", {o})\n";
+    /// The delay line, as far as its first number.
+    TRACER_DELAYS = "Tracer: delaying for {d} seconds:{+}";
+    /// Each further number of it.
+    TRACER_COUNTS = " {d}";
+    /// Its end.
+    TRACER_DELAYED = "\n";
+    /// The call went away.
+    TRACER_ENOENT = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
+    /// The farewell.
+    TRACER_ENDS = "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
+    /// The target has ended.
+    PARENT_TARGET_ENDED = "Parent: target process has terminated\n";
+    /// The same, and the tracer follows.
+    PARENT_KILLS = "Parent: target process has terminated\nParent: killing tracer\n";
+
+    // The measuring mode's report, in the form of `perf bench sched seccomp-notify`.
+
+    /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
+    /// operations a second.
+    MEASURED = "# Executed {d} system calls\n\n     Total time: {d}.{03} [sec]\n\n {7}.{06} usecs/op\n {14} ops/sec\n";
+
     ; calls:
-        clock_gettime clone close exit_group fork getpid getppid ioctl kill mkdir mkdirat mmap munmap
-        nanosleep openat ppoll prctl pread64 process_vm_readv readlinkat recvmsg rt_sigaction
-        rt_sigprocmask seccomp sendmsg setitimer socketpair wait4 write
-    ;
+        clock_gettime close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
+        process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg socketpair wait4 write
+    ; untold:
+        clone exit_group mkdir mkdirat munmap readlinkat setitimer
 
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.
-    errnos:
+    ; errnos:
         1 "Operation not permitted";
         2 "No such file or directory";
         3 "No such process";
@@ -253,6 +245,9 @@ usage: seccomp-notify-min [options] <dir> <dir>...
         125 "Operation canceled";
 }
 
+/// The texts from here on belong on the standard output, those before it on the standard error output.
+pub const FIRST_OUTPUT: Text = USAGE;
+
 /// The directives' codes begin here. The newline and all that is printed stay clear of them.
 pub const FIRST_DIRECTIVE: u8 = b'\n' + 1;
 
@@ -269,11 +264,13 @@ pub mod directive {
     /// From here on, numbers whose base is a power of two: so many bits a digit. Those before this
     /// that are nothing else are numbers in decimal, at least so wide.
     pub const POWERS: u32 = 16;
+    /// The text ends here unless there is a string.
+    pub const IF_STRING: u8 = 8;
     /// The last one.
     pub const LAST: u8 = POWERS as u8 + 4;
 
     /// How they are written, and what they are.
-    pub(super) const WRITTEN: [(&str, u8); 10] = [
+    pub(super) const WRITTEN: [(&str, u8); 11] = [
         ("d}", 1),
         ("03}", 3),
         ("06}", 6),
@@ -284,6 +281,7 @@ pub mod directive {
         ("s}", STRING),
         ("t}", TEXT as u8),
         ("e}", ERRNO as u8),
+        ("?}", IF_STRING),
     ];
 }
 
@@ -326,9 +324,12 @@ impl Coding {
                 coding.push(BREAK);
             }
             let text = texts[t].as_bytes();
-            let mut i = 0;
+            let (mut i, mut goes_on) = (0, false);
             while i < text.len() {
-                if text[i] == b'{' {
+                if text[i] == b'{' && text[i + 1] == b'+' {
+                    goes_on = true;
+                    i += 2;
+                } else if text[i] == b'{' {
                     let (written, directive) = directive_at(text, i + 1);
                     coding.push((FIRST_DIRECTIVE + directive) as u16);
                     i += written.len();
@@ -341,7 +342,9 @@ impl Coding {
             if t + 1 >= others {
                 coding.push(BREAK);
             }
-            coding.push(END);
+            if !goes_on {
+                coding.push(END);
+            }
             coding.push(BREAK);
             t += 1;
         }
