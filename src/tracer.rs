@@ -171,7 +171,7 @@ impl Tracer {
         } else {
             let notif = &self.request.notif;
             let numbers = [notif.pid.into(), notif.id, mode];
-            self.tell_about(text::TRACER_GOT_MKDIR, path, numbers);
+            self.tell_about(text::TRACER_GOT, path, numbers);
         }
 
         Some(if policy::creates(path) {
