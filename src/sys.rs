@@ -697,7 +697,7 @@ pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 
 ///
 /// # Errors
 /// As `seccomp(2)` has them.
-#[inline(never)] // two of its kind
+#[inline(always)]
 pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Errno> {
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: reads `program` and the filter behind it.

@@ -39,7 +39,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let mut sizes =
         seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
-        ME.fail_seccomp(errno)
+        ME.fail_seccomp(errno, text::HINT_SECCOMP)
     }
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
