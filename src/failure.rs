@@ -18,17 +18,28 @@ pub mod status {
     pub const UNSUPPORTED: u32 = 77;
 }
 
-/// One of the three processes: its name, as a line begins with it.
+/// One of the three processes: its name, as a line begins with it, in the place where a
+/// [`Speech`] has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process(pub Text);
+pub struct Process(u32);
 
 impl Process {
     /// The one that was started.
-    pub const PARENT: Self = Self(text::PARENT);
+    pub const PARENT: Self = Self::named(text::PARENT);
     /// The one that makes directories.
-    pub const TARGET: Self = Self(text::TARGET);
+    pub const TARGET: Self = Self::named(text::TARGET);
     /// The one that answers.
-    pub const TRACER: Self = Self(text::TRACER);
+    pub const TRACER: Self = Self::named(text::TRACER);
+
+    const fn named(Text(at): Text) -> Self {
+        Self((at as u32) << 20)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> Text {
+        Text((self.0 >> 20) as u16)
+    }
 
     /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
     /// for told.
@@ -89,24 +100,28 @@ impl Process {
         self.give_up(text::name::seccomp, errno, hint)
     }
 
+    /// What this process says.
     #[inline(always)]
-    fn speech(self, text: Text) -> Speech {
-        Speech(u32::from(self.0.0) << 16 | u32::from(text.0))
+    pub(crate) fn speech(self, text: Text) -> Speech {
+        Speech(self.0 | u32::from(text.0) << 9)
     }
 }
 
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
-/// that is a constant costs less there than two.
+/// that is a constant costs less there than two. The lowest nine bits are free for the call's
+/// number.
 #[derive(Clone, Copy)]
-pub(crate) struct Speech(pub(crate) u32);
+pub(crate) struct Speech(pub u32);
+
+const _: () = assert!(text::TABLE.len() < 1 << 11, "does not pack any more");
 
 impl Speech {
     fn process(self) -> Process {
-        Process(Text((self.0 >> 16) as u16))
+        Process(self.0 & !0 << 20)
     }
 
     fn text(self) -> Text {
-        Text(self.0 as u16)
+        Text((self.0 >> 9) as u16 & 0x7ff)
     }
 
     #[inline(never)]
@@ -136,7 +151,7 @@ impl Speech {
     fn complain(self, errno: Errno) {
         // Where this cannot be told, nothing can; the exit status will.
         let numbers =
-            [self.process().0.0.into(), self.text().0.into(), errno.into_raw() as u64];
+            [self.process().name().0.into(), self.text().0.into(), errno.into_raw() as u64];
         let _ = print(text::FAILED, None, &numbers);
     }
 

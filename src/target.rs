@@ -19,11 +19,6 @@ const MODE: u32 = 0o600;
 
 /// Runs the target, with its end of the socket pair.
 pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
-    sys::rt_sigprocmask(ME, 0);
-    if options.count == 0 {
-        let me = sys::getpid().or_fail(ME);
-        ME.say(text::TARGET_PID, [me.0.into()]);
-    }
     sys::rt_sigaction(ME, SIGINT, Some(interrupted));
 
     let listener = install(options, parent);

@@ -56,8 +56,8 @@ texts! {
 
     // The transcript.
 
-    /// The target's first line.
-    TARGET_PID = "Target process: PID = {d}\n";
+    /// A child's first line: who, and its PID.
+    PID = "{t}PID = {d}\n";
     /// Before each call.
     TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
     /// After a call that succeeded; what comes next belongs to the same write.
@@ -66,8 +66,6 @@ texts! {
     TARGET_SIGNAL = "Target process: received signal\n";
     /// The target's last line.
     TARGET_ENDS = "Target process: terminating\n";
-    /// The tracer's first line.
-    TRACER_PID = "Tracer: PID = {d}\n";
     /// A notification came.
     TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n";
     /// The delay line, as far as its first number.

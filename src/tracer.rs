@@ -22,13 +22,6 @@ const SHORT: usize = 256;
 
 /// Runs the tracer, with its end of the socket pair.
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
-    if options.count == 0 {
-        let me = sys::getpid().or_fail(ME);
-        ME.say(text::TRACER_PID, [me.0.into()]);
-    }
-    // Until here the parent's SIGTERM was held back.
-    sys::rt_sigprocmask(ME, 0);
-
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
         Some(listener) => listener,
