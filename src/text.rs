@@ -148,8 +148,8 @@ usage: seccomp-notify-min [options] dir...
 
     // The transcript.
 
-    /// The target's first line.
-    TARGET_PID = "Target process: PID = {d}\n";
+    /// A child's first line: who, and its PID.
+    PID = "{t}PID = {d}\n";
     /// Before each call.
     TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
     /// After a call that succeeded; what comes next belongs to the same write.
@@ -158,8 +158,6 @@ usage: seccomp-notify-min [options] dir...
     TARGET_SIGNAL = "Target process: received signal\n";
     /// The target's last line.
     TARGET_ENDS = "Target process: terminating\n";
-    /// The tracer's first line.
-    TRACER_PID = "Tracer: PID = {d}\n";
     /// A notification came; where there is a string, also what the target asked.
     TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n{?}{+}";
     /// What the target asked.
