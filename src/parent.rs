@@ -44,7 +44,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let target_ended = wait(target, 0);
     let said = if options.count > 0 {
         Ok(())
-    } else if options.keep {
+    } else if options.keep() {
         print(text::PARENT_TARGET_ENDED, None, &[])
     } else {
         print(text::PARENT_KILLS, None, &[])
@@ -55,7 +55,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let mut expected = 0;
     let mut tracer_ended = wait(tracer, WNOHANG);
     if tracer_ended.is_none() {
-        if options.keep {
+        if options.keep() {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {

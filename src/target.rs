@@ -57,19 +57,19 @@ fn install(options: &Options, parent: Pid) -> Fd {
     }
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable {
+    if options.killable() {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     let mut filter = const { program(Action::NOTIFY) };
     let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
         Ok(listener) => listener,
-        Err(errno @ Errno::EINVAL) if options.killable => {
+        Err(errno @ Errno::EINVAL) if options.killable() => {
             ME.give_up(text::name::seccomp, errno, text::HINT_KILLABLE)
         }
         Err(errno) => ME.fail_seccomp(errno),
     };
-    if let Some(action) = options.second {
-        filter[ACTION].k = action.0;
+    if options.second != Action::NONE {
+        filter[ACTION].k = options.second.0;
         if let Err(errno) = sys::seccomp_set_mode_filter(0, &filter) {
             ME.fail_seccomp(errno)
         }
@@ -143,7 +143,7 @@ fn is_right(options: &Options, path: ZStr, made: Result<u32, Errno>) -> bool {
     match made {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
         Ok(value) if policy::creates(path) => value as usize == path.count(),
-        Ok(value) => value == 0 && options.let_through,
+        Ok(value) => value == 0 && options.let_through(),
         // Nobody listens any more, or the path could not be read.
         Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),
     }

@@ -164,7 +164,7 @@ impl Tracer {
         } else if path == ZStr::from(policy::FAREWELL) {
             self.refuse(Errno::EPERM);
             return Some(Next::Farewell);
-        } else if self.options.let_through {
+        } else if self.options.let_through() {
             self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         } else {
             self.refuse(Errno::EPERM);
