@@ -56,8 +56,8 @@ impl Process {
     /// All that a line can have, in registers.
     #[inline(never)]
     fn say_all(self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        if let Err((call, errno)) = print(text, string, &[a, b, c]) {
-            self.fail(call, errno)
+        if let Err(errno) = print(text, string, &[a, b, c]) {
+            self.fail(text::name::write, errno)
         }
     }
 

@@ -68,8 +68,8 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     }
 
     // Told only now, so that a full device does not keep the tracer alive.
-    if let Err((call, errno)) = said {
-        ME.fail(call, errno)
+    if let Err(errno) = said {
+        ME.fail(text::name::write, errno)
     }
     let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
     let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);

@@ -128,8 +128,8 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
         picoseconds_each % 1_000_000,
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    if let Err((call, errno)) = print(text::MEASURED, None, &numbers) {
-        ME.fail(call, errno)
+    if let Err(errno) = print(text::MEASURED, None, &numbers) {
+        ME.fail(text::name::write, errno)
     }
     if wrong > 0 {
         ME.say(text::WRONG, [wrong]);
