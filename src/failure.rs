@@ -142,8 +142,8 @@ impl Speech {
 
     #[inline(never)]
     fn say(self, string: Option<ZStr>, numbers: &[u64]) {
-        if let Err((call, errno)) = print(self.text(), string, numbers) {
-            self.process().fail(call, errno)
+        if let Err(errno) = print(self.text(), string, numbers) {
+            self.process().fail(text::name::write, errno)
         }
     }
 

@@ -45,7 +45,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let target_ended = wait(target, 0);
     let said = if options.count > 0 {
         Ok(())
-    } else if options.keep {
+    } else if options.keep() {
         print(text::PARENT_TARGET_ENDED, None, &[])
     } else {
         print(text::PARENT_KILLS, None, &[])
@@ -56,7 +56,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let mut expected = 0;
     let mut tracer_ended = wait(tracer, WNOHANG);
     if tracer_ended == RUNNING {
-        if options.keep {
+        if options.keep() {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {
@@ -69,8 +69,8 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     }
 
     // Told only now, so that a full device does not keep the tracer alive.
-    if let Err((call, errno)) = said {
-        ME.fail(call, errno)
+    if let Err(errno) = said {
+        ME.fail(text::name::write, errno)
     }
     let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
     let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);

@@ -52,13 +52,13 @@ fn install(options: &Options, parent: Pid) -> Fd {
     }
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable {
+    if options.killable() {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     let mut filter = const { program(Action::NOTIFY) };
     let listener = install_one(flags, &filter);
-    if let Some(action) = options.second {
-        filter[ACTION].k = action.0;
+    if options.second != Action::NONE {
+        filter[ACTION].k = options.second.0;
         install_one(0, &filter);
     }
     listener
@@ -138,7 +138,7 @@ fn is_right(options: &Options, path: ZStr, made: Result<u32, Errno>) -> bool {
     match made {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
         Ok(value) if policy::creates(path) => value as usize == path.count(),
-        Ok(value) => value == 0 && options.let_through,
+        Ok(value) => value == 0 && options.let_through(),
         // Nobody listens any more, or the path could not be read.
         Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),
     }

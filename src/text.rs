@@ -255,6 +255,8 @@ pub mod directive {
     pub const STRING: u8 = 0;
     /// The text ends. The code is no errno.
     pub const END: u8 = 4;
+    /// The next number, in decimal.
+    pub const DECIMAL: u32 = 1;
     /// The next number is a text.
     pub const TEXT: u32 = 2;
     /// The next number is an errno.
@@ -269,7 +271,7 @@ pub mod directive {
 
     /// How they are written, and what they are.
     pub(super) const WRITTEN: [(&str, u8); 11] = [
-        ("d}", 1),
+        ("d}", DECIMAL as u8),
         ("03}", 3),
         ("06}", 6),
         ("7}", 7),

@@ -175,7 +175,7 @@ impl Tracer {
             }
         } else if path == ZStr::from(policy::FAREWELL) {
             Verdict::FAREWELL
-        } else if self.options.let_through {
+        } else if self.options.let_through() {
             Verdict::CONTINUE
         } else {
             Verdict::REFUSE
