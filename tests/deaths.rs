@@ -3,6 +3,7 @@
 //!
 //! The others must end, soon and by themselves, and what the parent reports must be what happened.
 
+mod common;
 mod inject;
 
 use std::io::Read;
@@ -11,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use inject::cases::{self, Case, Run};
-use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When, image};
+use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When};
 use nix::libc;
 use nix::sys::signal::Signal;
 
@@ -75,7 +76,7 @@ fn sweep(
     heading: &str,
     cases: &[Case],
     deeds: &[(Role, Deed)],
-    judge: impl Fn(&Case, &Run, Role) -> Result<(), String> + Sync,
+    judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
 ) {
     if !inject::SUPPORTED {
         println!("skipped: this architecture's registers are not known to the injector");
@@ -85,11 +86,11 @@ fn sweep(
     let mut bad = vec![];
     println!("\n{heading:95} {}", Row::HEADING);
     for case in cases {
-        let clean = case.clean(image::release());
+        let clean = case.clean(common::image());
         for (victim, deed) in deeds {
             let verdicts = inject::side_by_side(&clean.outcome.stops, |moment| {
                 let rule = (When::Once(moment.clone()), deed.clone());
-                let run = case.run(image::release(), &[rule]);
+                let run = case.run(common::image(), &[rule]);
                 let said = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.said());
                 let outcome = &run.outcome;
                 let mut ends = outcome.ends.iter();
@@ -103,7 +104,7 @@ fn sweep(
                     Verdict::Late(said())
                 } else if outcome.crashed() || ends.any(|(_, &end)| end == End::Exited(126)) {
                     Verdict::Crashed(said())
-                } else if let Err(why) = judge(case, &run, *victim) {
+                } else if let Err(why) = judge(case, &run, *victim, moment) {
                     Verdict::Untrue(format!("{why}\n{}", said()))
                 } else {
                     Verdict::Good
@@ -133,7 +134,7 @@ fn to_each(signal: Signal) -> Vec<(Role, Deed)> {
 }
 
 /// Whether the parent's report is true, and complete if it lived to make it.
-fn report_is_true(_: &Case, run: &Run, victim: Role) -> Result<(), String> {
+fn report_is_true(_: &Case, run: &Run, victim: Role, _: &Moment) -> Result<(), String> {
     run.is_true(victim != Role::Parent)?;
     let signal = run.outcome.ends[&Role::Parent];
     match victim {
@@ -156,7 +157,7 @@ fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
 #[test]
 fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
     let deed = (Role::Target, Deed::Signal(Role::Target, Signal::SIGINT));
-    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _| {
+    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _, moment| {
         run.is_true(true)?;
         if run.outcome.ends[&Role::Target] == End::Killed(Signal::SIGINT) {
             // It came before the handler was there.
@@ -167,15 +168,22 @@ fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
                 .any(|seen| seen.call.name == "rt_sigaction(SIGINT)" && seen.result == Some(0));
             return if handled { Err("killed in spite of the handler".into()) } else { Ok(()) };
         }
-        // With -w, a call that was received is not taken away.
-        is_plausible(case, run, &[libc::EINTR], true)
+        // Once the target is about to end, no handler runs any more.
+        let place = |wanted: &Moment| run.outcome.stops.iter().position(|it| it == wanted);
+        let end = Moment::new(Role::Target, "exit_group", 1, Side::Entry);
+        is_plausible(
+            case,
+            run,
+            &[libc::EINTR],
+            place(&end).is_none_or(|it| it > place(moment).unwrap()),
+        )
     });
 }
 
 #[test]
 fn whoever_is_stopped_and_continued_goes_on_as_if_nothing_had_been() {
     let deeds = Role::ALL.map(|victim| (victim, Deed::StopAndContinue(victim)));
-    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim| {
+    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim, _| {
         run.is_true(true)?;
         if victim != Role::Target {
             return run.completed(case, &case.made(run.directory.path()));
@@ -280,7 +288,7 @@ fn interrupt(options: &[&'static str], delay: u32, moment: Moment, signal: Signa
     };
     let case = cases::one_path(options, delay, vec![gate]);
     let deed = Deed::Signal(Role::Target, signal);
-    let run = case.run(image::release(), &[(When::Once(moment), deed)]);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
     let outcome = &run.outcome;
     assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{}", run.said());
     assert_eq!(outcome.done, [1], "{}", run.said());
@@ -392,7 +400,7 @@ fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
     };
     let case = cases::one_path(&[], 0, vec![gate(1, Side::Entry, ends)]);
     let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(image::release(), &[(When::Once(begins), deed)]);
+    let run = case.run(common::image(), &[(When::Once(begins), deed)]);
     assert!(!run.outcome.hung && run.outcome.left.is_empty() && !run.outcome.forced);
     assert_interrupted(&run, "", "");
     assert!(!run.directory.path().join("x").exists());
@@ -406,7 +414,7 @@ fn with_w_a_received_call_is_not_taken_away() {
     let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
     let case = cases::one_path(&["-w"], 0, vec![]);
     let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(image::release(), &[(When::Once(moment), deed)]);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
     let transcript = run.transcript();
     assert_eq!(run.outcome.status(), 0, "{}", run.said());
     let path = run.directory.path().join("x");
@@ -443,7 +451,7 @@ fn ctrl_c_leaves_nothing_behind() {
     for options in [&["-d60"][..], &["-d60", "-K"], &["-d60", "-w"], &["-d60", "-K", "-w"]] {
         let directory = cases::directory();
         let terminal = nix::pty::openpty(None, None).expect("a terminal");
-        let mut command = Command::new(image::release());
+        let mut command = Command::new(common::image());
         command.args(options).arg(directory.path().join("x"));
         let stream = || Stdio::from(terminal.slave.try_clone().expect("the terminal"));
         command.stdin(stream()).stdout(stream()).stderr(stream());

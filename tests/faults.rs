@@ -5,6 +5,7 @@
 //! A run may do its work in spite of it, where the call is on the list of those whose failure is
 //! harmless; or it ends with a status other than 0 and a line that names the call. Nothing else.
 
+mod common;
 mod inject;
 
 use std::collections::{BTreeSet, HashSet};
@@ -126,7 +127,7 @@ impl Fault<'_> {
     fn run(&self) -> Run {
         let moment = Moment { call: self.call.clone(), side: Side::Entry };
         let fault = (When::Once(moment), Deed::Answer(-i64::from(self.errno)));
-        self.case.run(inject::image::release(), &[fault])
+        self.case.run(common::image(), &[fault])
     }
 
     /// What comes of the directories if the failure has that effect.
@@ -246,7 +247,7 @@ fn every_call_may_fail_with_every_error() {
         return;
     }
     let begin = Instant::now();
-    let image = inject::image::release();
+    let image = common::image();
     let mut used = BTreeSet::new();
     let mut bad = 0;
     let mut shown = HashSet::new();

@@ -240,9 +240,15 @@ impl Run {
         format!("stdout:\n{}stderr:\n{}", text(&self.outcome.out), text(&self.outcome.err))
     }
 
-    /// What each process printed. Lines that have no process in front go to the end of the parent's.
+    /// What each process printed.
     pub fn transcript(&self) -> Transcript {
-        Transcript { out: by_process(&self.outcome.out), err: by_process(&self.outcome.err) }
+        let stream = |stream: usize| {
+            Role::ALL.map(|role| match self.outcome.written.get(&role) {
+                Some(written) => without_ids(&written[stream]),
+                None => String::new(),
+            })
+        };
+        Transcript { out: stream(0), err: stream(1) }
     }
 
     /// Whether the run did its work: status 0, the whole transcript, in an order that cause and effect
@@ -256,6 +262,11 @@ impl Run {
             return Err(format!("wanted {wanted:#?}\nfound {found:#?}"));
         }
         self.in_order()?;
+        let written: usize =
+            self.outcome.written.values().flatten().map(|written| written.len()).sum();
+        if written != self.outcome.out.len() + self.outcome.err.len() {
+            return Err("not all that was written has arrived".into());
+        }
         let paths = case.arguments(self.directory.path());
         let paths =
             paths.iter().zip(&case.arguments).filter(|(_, it)| !matches!(it, Argument::Option(_)));
@@ -342,24 +353,15 @@ pub fn text(errno: i32) -> String {
     text.split(" (os error").next().unwrap().to_owned()
 }
 
-/// The lines by the process that they name. An empty line is the target's. A notification's ID, which is
-/// random, is replaced.
-fn by_process(bytes: &[u8]) -> [String; 3] {
-    let mut lines: [String; 3] = Default::default();
+/// A process's lines. A notification's ID, which is random, is replaced.
+fn without_ids(bytes: &[u8]) -> String {
+    let mut lines = String::new();
     for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
-        let role = if line == "\n" || line.starts_with(Role::Target.prefix()) {
-            Role::Target
-        } else if line.starts_with(Role::Tracer.prefix()) {
-            Role::Tracer
-        } else {
-            Role::Parent
-        };
-        let lines = &mut lines[Role::ALL.iter().position(|&it| it == role).unwrap()];
         match line.trim_end().split_once("; ID is ") {
             Some((before, id)) if u64::from_str_radix(id, 16).is_ok() && !id.starts_with('0') => {
-                *lines += &format!("{before}; ID is X\n");
+                lines += &format!("{before}; ID is X\n");
             }
-            _ => *lines += line,
+            _ => lines += line,
         }
     }
     lines

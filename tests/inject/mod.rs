@@ -12,14 +12,13 @@
 #![allow(dead_code)] // no test uses all of it
 
 pub mod cases;
-pub mod image;
 mod label;
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Seek};
+use std::io::{IoSliceMut, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -38,6 +37,7 @@ use nix::sys::signal::{
 };
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::ClockId;
 use nix::unistd::{ForkResult, Pid, fork, gettid, pipe2};
@@ -215,6 +215,9 @@ pub struct Seen {
 pub struct Outcome {
     pub out: Vec<u8>,
     pub err: Vec<u8>,
+    /// What each process wrote to its standard output and error output, by itself: the two streams
+    /// above may have the countdown torn by another's line.
+    pub written: HashMap<Role, [Vec<u8>; 2]>,
     pub pids: HashMap<Role, Pid>,
     /// How each process ended, those too that had to be killed when the run was over.
     pub ends: HashMap<Role, End>,
@@ -523,6 +526,16 @@ impl Run<'_> {
             let result = result.unwrap_or(state.result);
             self.outcome.calls[at].result = Some(result);
             self.outcome.calls[at].injected = injected;
+            if !injected && state.number == libc::SYS_write && result > 0 {
+                let [stream, address, ..] = state.arguments;
+                let mut bytes = vec![0; result as usize];
+                let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
+                let _ = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote);
+                if let 1 | 2 = stream {
+                    let written = self.outcome.written.entry(call.role).or_default();
+                    written[stream as usize - 1].append(&mut bytes);
+                }
+            }
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
             process.again =
