@@ -195,7 +195,7 @@ fn a_missing_number_or_string_is_no_crash() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn numbers_are_those_of_the_standard_library(

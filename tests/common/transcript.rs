@@ -94,7 +94,8 @@ impl Script {
         }
     }
 
-    fn compare(&self, outcome: &Outcome) -> Result<(), String> {
+    /// The same, with what is wrong as a text.
+    pub fn compare(&self, outcome: &Outcome) -> Result<(), String> {
         if outcome.ended != Ended::Status(0) {
             return Err(format!("ended with {:?}", outcome.ended));
         }

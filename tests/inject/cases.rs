@@ -47,6 +47,8 @@ pub struct Case {
     pub keep: bool,
     /// `-c`.
     pub let_through: bool,
+    /// `-w`.
+    pub killable: bool,
     /// What the second filter answers.
     pub filtered: Option<i32>,
     pub gates: Vec<Gate>,
@@ -84,6 +86,7 @@ impl Case {
             delay: 0,
             keep: false,
             let_through: false,
+            killable: false,
             filtered,
             gates,
             rules,
@@ -371,6 +374,38 @@ pub fn all() -> Vec<Case> {
     demonstrations(&mut cases);
     old_kernels(&mut cases);
     rare_ways(&mut cases);
+    chosen(cases)
+}
+
+/// Those in which one process's end must end another: the demonstrations, and the kernels on which it
+/// does not by itself.
+pub fn mortal() -> Vec<Case> {
+    let mut cases = vec![];
+    demonstrations(&mut cases);
+    old_kernels(&mut cases);
+    chosen(cases)
+}
+
+/// One order of each demonstration, and the one whose calls a signal does not take away.
+pub fn interrupted() -> Vec<Case> {
+    let arguments = vec![Opt("-Kw"), below("x"), At("/nope/y"), At("/bye")];
+    let killable = Case::new("-Kw /tmp/x /nope/y /bye", "the tracer ends first", arguments);
+    chosen(vec![
+        Case::keeping("the tracer ends first").tracer_first(),
+        Case { keep: true, killable: true, ..killable }.tracer_first(),
+        Case::delayed("the parent kills the tracer").parent_finds_tracer(2, "kill(15)"),
+        Case::filtered("the parent kills the tracer").parent_finds_tracer(1, "kill(15)"),
+    ])
+}
+
+/// `-K` with further options and one path, in an order that the test gives.
+pub fn one_path(options: &[&'static str], delay: u32, gates: Vec<Gate>) -> Case {
+    let options = options.iter().map(|option| Opt(option));
+    let arguments = [Opt("-K")].into_iter().chain(options).chain([below("x")]).collect();
+    Case { keep: true, delay, gates, ..Case::new("-K /tmp/x", "in the test's order", arguments) }
+}
+
+fn chosen(mut cases: Vec<Case>) -> Vec<Case> {
     let chosen = env::var("CASE").unwrap_or_default();
     cases.retain(|case| case.name.contains(&chosen) || case.order.contains(&chosen));
     cases
@@ -458,7 +493,7 @@ fn demonstrations(cases: &mut Vec<Case>) {
 
 /// What older kernels do otherwise, done by the injector.
 fn old_kernels(cases: &mut Vec<Case>) {
-    let receives = || When::ReturnsAfter("ioctl(RECV)", Target);
+    let receives = || When::TargetGone("ioctl(RECV)");
     let spurious = When::Once(Moment::new(Tracer, "ioctl(RECV)", 2, Entry));
     cases.extend([
         // Before 6.11, the receive does not return when the target has ended.
@@ -472,7 +507,7 @@ fn old_kernels(cases: &mut Vec<Case>) {
         Case::simple("Linux < 5.9: and poll tells nothing")
             .rule(receives(), Deed::Wait)
             .rule(spurious, Deed::Answer(-i64::from(libc::EINTR)))
-            .rule(When::ReturnsAfter("ppoll", Target), Deed::Wait)
+            .rule(When::TargetGone("ppoll"), Deed::Wait)
             .gate((Target, "exit_group", 1, Entry), reached(Tracer, "ppoll", 1, Entry)),
         Case::simple("Linux < 5.9: ID_VALID has its old number")
             .rule(When::Each("ioctl(ID_VALID)"), Deed::Answer(-i64::from(libc::EINVAL)))

@@ -46,9 +46,9 @@ use nix::unistd::{ForkResult, Pid, fork, gettid, pipe2};
 pub const SUPPORTED: bool = cfg!(target_arch = "x86_64");
 
 /// How often the waiting is interrupted.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(3);
 /// Nothing has happened for so long: whatever waits, waits for something that will not come.
-const QUIET: Duration = Duration::from_millis(25);
+const QUIET: Duration = Duration::from_millis(12);
 /// How long a run may take. The injector makes no process sleep, so that an honest run takes
 /// milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(5);
@@ -173,8 +173,8 @@ pub enum When {
     Once(Moment),
     /// Before every call of that name, of whatever process.
     Each(&'static str),
-    /// After a call of that name, when that process has ended, or is about to.
-    ReturnsAfter(&'static str, Role),
+    /// After every call of that name by the tracer, once the target has ended or is about to.
+    TargetGone(&'static str),
 }
 
 /// All that is done to one run.
@@ -396,8 +396,9 @@ struct Process {
     inside: Option<(Call, usize)>,
     /// What the call is to return.
     answer: Option<i64>,
-    /// The kernel will make the last call again: its instruction pointer.
-    again: Option<(u64, Call, usize)>,
+    /// The kernel will make the last call again, from the same place; a handler that runs before that
+    /// has another stack pointer.
+    again: Option<(Place, Call, usize)>,
 }
 
 struct Run<'a> {
@@ -525,14 +526,14 @@ impl Run<'_> {
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
             process.again =
-                (-516..=-512).contains(&result).then(|| (state.instruction, call.clone(), at));
+                (-516..=-512).contains(&result).then(|| (state.place, call.clone(), at));
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
             // A child's return from fork, or the end of execve.
             return go_on(pid, None);
         } else {
             let (call, at) = match process.again.take() {
-                Some((instruction, call, at)) if instruction == state.instruction => (call, at),
+                Some((place, call, at)) if place == state.place => (call, at),
                 _ => {
                     let name = label::label(pid, state.number, &state.arguments);
                     let nth = process.counts.entry(name.clone()).or_default();
@@ -563,8 +564,11 @@ impl Run<'_> {
             let due = match when {
                 When::Once(wanted) => self.outcome.done[rule] == 0 && wanted == moment,
                 When::Each(name) => moment.side == Side::Entry && moment.call.name == *name,
-                When::ReturnsAfter(name, role) => {
-                    moment.side == Side::Exit && moment.call.name == *name && self.is_gone(*role)
+                When::TargetGone(name) => {
+                    moment.side == Side::Exit
+                        && moment.call.role == Role::Tracer
+                        && moment.call.name == *name
+                        && self.is_gone(Role::Target)
                 }
             };
             if !due {
@@ -610,7 +614,7 @@ impl Run<'_> {
         if self.outcome.calls[at].injected || process.again.is_some() {
             return false;
         }
-        process.again = Some((state.instruction, moment.call.clone(), at));
+        process.again = Some((state.place, moment.call.clone(), at));
         registers::make_again(pid, libc::SYS_pause);
         true
     }
@@ -629,7 +633,11 @@ impl Run<'_> {
         let script = self.script;
         for (gate, opened) in script.gates.iter().zip(&mut self.opened) {
             *opened |= match &gate.until {
-                Until::Reached(moment) => self.outcome.stops.contains(moment),
+                // Ended, it will not come there any more.
+                Until::Reached(moment) => {
+                    self.outcome.stops.contains(moment)
+                        || self.outcome.ends.contains_key(&moment.call.role)
+                }
                 Until::Ended(role) => self.outcome.ends.contains_key(role),
             };
         }
@@ -678,11 +686,14 @@ fn listen(pid: Pid) {
     unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
 }
 
+/// Where a call is made: the instruction pointer and the stack pointer.
+type Place = (u64, u64);
+
 /// A process's registers, as far as a call is concerned.
 pub struct Registers {
     pub number: i64,
     pub arguments: [u64; 6],
-    pub instruction: u64,
+    pub place: Place,
     pub result: i64,
     pub is_exit: bool,
 }
@@ -707,7 +718,7 @@ mod registers {
                 registers.r8,
                 registers.r9,
             ],
-            instruction: registers.rip,
+            place: (registers.rip, registers.rsp),
             result: registers.rax as i64,
             // On the way in, the kernel has put this there.
             is_exit: registers.rax as i64 != -i64::from(libc::ENOSYS),
