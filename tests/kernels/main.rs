@@ -242,7 +242,7 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 }
 
 fn skipped(reason: &str) -> Result<Completion, Failed> {
-    Ok(Completion::ignored_with(format!("skipped: {reason}")))
+    Ok(Completion::ignored_with(format!("skipped: {}", reason.replace('\n', " "))))
 }
 
 /// The images for each architecture of which a trial is chosen.
