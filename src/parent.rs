@@ -26,7 +26,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let target = match sys::fork().or_fail(ME) {
         Fork::Parent(target) => target,
         Fork::Child => {
-            begin(Process::TARGET, me, tracers_end);
+            begin(Process::TARGET, options, me, tracers_end);
             target::run(options, command_line, me, targets_end)
         }
     };
@@ -34,7 +34,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
         Fork::Parent(tracer) => tracer,
         Fork::Child => {
             // Without this copy of the sending end, a target that fails early ends the stream.
-            begin(Process::TRACER, me, targets_end);
+            begin(Process::TRACER, options, me, targets_end);
             tracer::run(options, target, tracers_end)
         }
     };
@@ -111,14 +111,20 @@ extern "C" fn nudged(_: i32) {
 /// The handler of SIGPIPE: the write has failed with EPIPE.
 extern "C" fn nothing(_: i32) {}
 
-/// The beginning of a child: it ends with its parent, and has no use for the other's socket.
-fn begin(me: Process, parent: Pid, others_end: Fd) {
+/// The beginning of a child: it ends with its parent, has no use for the other's socket, and says
+/// its first line before it can be killed.
+fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
     sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
     // The parent may have died before that.
     if sys::getppid().or_fail(me) != parent {
         sys::exit_group(status::CHILD_FAILED)
     }
     sys::close(others_end).or_fail(me);
+    if options.count == 0 {
+        let pid = sys::getpid().or_fail(me);
+        me.say(text::PID, [me.name().0.into(), pid.0.into()]);
+    }
+    sys::rt_sigprocmask(me, 0);
 }
 
 /// In the place of a status: the child has not ended.

@@ -22,13 +22,6 @@ const SHORT: usize = 256;
 
 /// Runs the tracer, with its end of the socket pair.
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
-    if options.count == 0 {
-        let me = sys::getpid().or_fail(ME);
-        ME.say(text::TRACER_PID, [me.0.into()]);
-    }
-    // Until here the parent's SIGTERM was held back.
-    sys::rt_sigprocmask(ME, 0);
-
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
         Some(listener) => listener,
@@ -39,7 +32,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let mut sizes =
         seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
-        ME.fail_seccomp(errno)
+        ME.fail_seccomp(errno, text::HINT_SECCOMP)
     }
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
@@ -171,7 +164,7 @@ impl Tracer {
         } else {
             let notif = &self.request.notif;
             let numbers = [notif.pid.into(), notif.id, mode];
-            self.tell_about(text::TRACER_GOT_MKDIR, path, numbers);
+            self.tell_about(text::TRACER_GOT, path, numbers);
         }
 
         Some(if policy::creates(path) {

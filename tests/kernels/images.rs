@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::host::{self, checked};
 
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// One architecture: its names, its machine, and what the program's image may take up there.
 pub struct Architecture {
