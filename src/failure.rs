@@ -159,11 +159,8 @@ impl Speech {
     #[inline(never)]
     pub(crate) fn fail(self, errno: Errno) -> ! {
         self.complain(errno);
-        let failed = if self.process() == Process::PARENT {
-            status::FAILURE
-        } else {
-            status::CHILD_FAILED
-        };
+        let failed =
+            if self.process() == Process::PARENT { status::FAILURE } else { status::CHILD_FAILED };
         sys::exit_group(failed)
     }
 
