@@ -195,8 +195,7 @@ impl Speech {
 
 /// At most three numbers as three, so that they can travel in registers.
 #[inline(always)]
-#[must_use]
-pub fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
+fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
     const { assert!(N <= 3) };
     let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
     [number(0), number(1), number(2)]
