@@ -103,8 +103,7 @@ impl<'a> Iterator for Components<'a> {
 
     fn next(&mut self) -> Option<ZStr<'a>> {
         loop {
-            let (name, rest) = ZStr::split(self.0)?;
-            self.0 = rest;
+            let name = ZStr::take(&mut self.0)?;
             if !name.is_empty() {
                 return Some(name);
             }

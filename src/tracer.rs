@@ -129,7 +129,8 @@ impl Tracer<'_> {
             Err(errno) => return self.judge_nothing(errno),
         };
 
-        let Some((path, rest)) = buffer.get(..read).and_then(ZStr::split) else {
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        let Some(path) = ZStr::take(&mut rest) else {
             if read < buffer.len() {
                 return self.cannot_read(Errno::EFAULT);
             }
