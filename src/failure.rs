@@ -67,6 +67,13 @@ impl Process {
         self.speech(text).say(string, numbers);
     }
 
+    /// Prints a line with any numbers. Where it cannot be told, the process survives that and tells of
+    /// it; false then.
+    #[inline(always)]
+    pub fn try_say(self, text: Text, numbers: &[u64]) -> bool {
+        self.speech(text).try_say(None, numbers)
+    }
+
     /// Tells of a failure that the process survives.
     #[inline(always)]
     pub fn complain(self, call: Text, errno: Errno) {
@@ -142,9 +149,18 @@ impl Speech {
 
     #[inline(never)]
     fn say(self, string: Option<ZStr>, numbers: &[u64]) {
-        if let Err(errno) = print(self.text(), string, numbers) {
-            self.process().fail(text::name::write, errno)
+        if !self.try_say(string, numbers) {
+            self.end()
         }
+    }
+
+    #[inline(never)]
+    fn try_say(self, string: Option<ZStr>, numbers: &[u64]) -> bool {
+        let said = print(self.text(), string, numbers);
+        if let Err(errno) = said {
+            self.process().complain(text::name::write, errno);
+        }
+        said.is_ok()
     }
 
     #[inline(never)]
@@ -159,9 +175,13 @@ impl Speech {
     #[inline(never)]
     pub(crate) fn fail(self, errno: Errno) -> ! {
         self.complain(errno);
-        let failed =
-            if self.process() == Process::PARENT { status::FAILURE } else { status::CHILD_FAILED };
-        sys::exit_group(failed)
+        self.end()
+    }
+
+    /// Ends the process that failed.
+    fn end(self) -> ! {
+        let parent = self.process() == Process::PARENT;
+        sys::exit_group(if parent { status::FAILURE } else { status::CHILD_FAILED })
     }
 
     #[cold]
@@ -175,8 +195,7 @@ impl Speech {
 
 /// At most three numbers as three, so that they can travel in registers.
 #[inline(always)]
-#[must_use]
-pub fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
+fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
     const { assert!(N <= 3) };
     let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
     [number(0), number(1), number(2)]

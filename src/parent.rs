@@ -6,7 +6,6 @@ use crate::abi::{
 };
 use crate::failure::{Process, status};
 use crate::options::{Options, Scan};
-use crate::print::print;
 use crate::sys::{self, Fd, Fork, Pid, ZStr};
 use crate::text::{self, Text};
 use crate::{target, tracer};
@@ -43,13 +42,11 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     sys::close(tracers_end).or_fail(ME);
 
     let target_ended = wait(target, 0);
-    let said = if options.count > 0 {
-        Ok(())
-    } else if options.keep() {
-        print(text::PARENT_TARGET_ENDED, None, &[])
-    } else {
-        print(text::PARENT_KILLS, None, &[])
-    };
+    let mut said = true;
+    if options.count == 0 {
+        // A full device does not keep the tracer alive.
+        said = ME.try_say(if options.keep() { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS }, &[]);
+    }
 
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
     // ended it was not the parent.
@@ -68,9 +65,8 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
         tracer_ended = wait(tracer, 0);
     }
 
-    // Told only now, so that a full device does not keep the tracer alive.
-    if let Err(errno) = said {
-        ME.fail(text::name::write, errno)
+    if !said {
+        return status::FAILURE;
     }
     let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
     let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);
@@ -156,6 +152,6 @@ fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
         (text::PARENT_FAILED, exited)
     };
     // Where this cannot be told, the exit status still does.
-    let _ = print(report, None, &[child.0.into(), number.into()]);
+    let _ = ME.try_say(report, &[child.0.into(), number.into()]);
     if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
 }

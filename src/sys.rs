@@ -321,11 +321,13 @@ impl<'a> From<&'a CStr> for ZStr<'a> {
 }
 
 impl<'a> ZStr<'a> {
-    /// The string at the beginning of `bytes`, and what follows its NUL; none if there is no NUL.
-    #[must_use]
-    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let nul = bytes.iter().position(|&byte| byte == 0)?;
-        Some((Self(NonNull::from(bytes).cast(), PhantomData), bytes.get(nul + 1..)?))
+    /// Takes the string at the beginning of `bytes`, with its NUL, off them; none if there is no NUL.
+    #[inline(never)]
+    pub fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        let string = Self(NonNull::from(*bytes).cast(), PhantomData);
+        // Once the loop ends, the string ends with a NUL.
+        while *bytes.split_off_first()? != 0 {}
+        Some(string)
     }
 
     /// What follows `prefix`; none if the string does not begin with it.
