@@ -5,7 +5,7 @@
 use crate::abi::{POLLOUT, pollfd};
 use crate::sys::{self, Errno, Fd, ZStr};
 use crate::text::{
-    ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive,
+    END, ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -83,13 +83,11 @@ impl Line<'_> {
             if let Some(pair) = PAIRS.get(usize::from(code.wrapping_sub(FIRST_PAIR))) {
                 return self.codes(pair);
             }
-            match code.wrapping_sub(FIRST_DIRECTIVE) {
-                directive::END => return true,
-                directive::IF_STRING => return self.string.is_none(),
-                directive::STRING => self.string(),
-                directive @ ..=directive::LAST => self.number(directive.into()),
-                _ => self.byte(code),
+            let directive = code.wrapping_sub(FIRST_DIRECTIVE);
+            if directive <= directive::LAST {
+                return self.directive(directive.into());
             }
+            self.byte(code);
             false
         })
     }
@@ -104,7 +102,6 @@ impl Line<'_> {
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
-    #[inline(never)]
     fn string(&mut self) {
         let Some(string) = self.string else { return };
         for byte in string {
@@ -122,23 +119,33 @@ impl Line<'_> {
         }
     }
 
-    /// The next number, as `directive` wants it.
+    /// What stands for something else. Returns whether the text ends here.
     #[inline(never)]
-    fn number(&mut self, mut directive: u32) {
-        let Some((&number, rest)) = self.numbers.split_first() else { return };
-        self.numbers = rest;
+    fn directive(&mut self, mut directive: u32) -> bool {
         match directive {
-            directive::TEXT => return self.text(Text(number as u16)),
-            directive::ERRNO => {
-                let text = meaning(number);
-                if !text.is_empty() {
-                    self.codes(text);
-                    return;
-                }
-                self.text(ERRNO);
-                directive = directive::DECIMAL;
+            directive::END => return true,
+            directive::IF_STRING => return self.string.is_none(),
+            directive::STRING => {
+                self.string();
+                return false;
             }
             _ => {}
+        }
+
+        // All others are for the next number.
+        let Some((&number, rest)) = self.numbers.split_first() else { return false };
+        self.numbers = rest;
+        if directive == directive::TEXT {
+            self.text(Text(number as u16));
+            return false;
+        }
+        if directive == directive::ERRNO {
+            if let Some(text) = meaning(number) {
+                self.codes(text);
+                return false;
+            }
+            self.text(ERRNO);
+            directive = directive::DECIMAL;
         }
         let fill = if directive < 7 { b'0' } else { b' ' };
         let (bits, width) = match directive.checked_sub(directive::POWERS) {
@@ -146,6 +153,7 @@ impl Line<'_> {
             None => (0, directive as i32),
         };
         self.digits(number, bits, width, fill.into());
+        false
     }
 
     /// `number` in a base of that many bits a digit, or 0 for ten, at least `width` wide.
@@ -170,15 +178,15 @@ impl Line<'_> {
     }
 }
 
-/// The text of an errno; nothing if it has none.
-fn meaning(errno: u64) -> &'static [u8] {
+/// The text of an errno, if it has one.
+fn meaning(errno: u64) -> Option<&'static [u8]> {
     // It stands before its text, behind the end of another one.
     let mut texts = ERRORS;
     while let [end, known, text @ ..] = texts {
-        if *end == FIRST_DIRECTIVE + directive::END && errno == u64::from(*known) {
-            return text;
+        if *end == END && errno == u64::from(*known) {
+            return Some(text);
         }
-        texts = texts.get(1..).unwrap_or_default();
+        texts = texts.get(1..)?;
     }
-    &[]
+    None
 }

@@ -252,9 +252,9 @@ pub const FIRST_DIRECTIVE: u8 = b'\n' + 1;
 /// The directives, counted from [`FIRST_DIRECTIVE`] on.
 pub mod directive {
     /// The string.
-    pub const STRING: u8 = 0;
+    pub const STRING: u32 = 0;
     /// The text ends. The code is no errno.
-    pub const END: u8 = 4;
+    pub const END: u32 = 4;
     /// The next number, in decimal.
     pub const DECIMAL: u32 = 1;
     /// The next number is a text.
@@ -265,7 +265,7 @@ pub mod directive {
     /// that are nothing else are numbers in decimal, at least so wide.
     pub const POWERS: u32 = 16;
     /// The text ends here unless there is a string.
-    pub const IF_STRING: u8 = 8;
+    pub const IF_STRING: u32 = 8;
     /// The last one.
     pub const LAST: u8 = POWERS as u8 + 4;
 
@@ -278,10 +278,10 @@ pub mod directive {
         ("14}", 14),
         ("o}", POWERS as u8 + 3),
         ("x}", POWERS as u8 + 4),
-        ("s}", STRING),
+        ("s}", STRING as u8),
         ("t}", TEXT as u8),
         ("e}", ERRNO as u8),
-        ("?}", IF_STRING),
+        ("?}", IF_STRING as u8),
     ];
 }
 
@@ -289,7 +289,8 @@ pub mod directive {
 /// up to the newline.
 pub const FIRST_PAIR: u8 = b'z' + 1;
 const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize + b'\n' as usize;
-const END: u16 = (FIRST_DIRECTIVE + directive::END) as u16;
+/// The code at the end of a text, which no pair contains where errnos are.
+pub const END: u8 = FIRST_DIRECTIVE + directive::END as u8;
 /// Stands where no pair may be, until the table is done.
 const BREAK: u16 = 256;
 /// Room for all texts before they are coded.
@@ -319,7 +320,7 @@ impl Coding {
         let mut t = 0;
         while t < texts.len() {
             if t >= others {
-                assert!(errnos[t - others] != END);
+                assert!(errnos[t - others] != END as u16);
                 coding.push(errnos[t - others]);
                 coding.push(BREAK);
             }
@@ -343,7 +344,7 @@ impl Coding {
                 coding.push(BREAK);
             }
             if !goes_on {
-                coding.push(END);
+                coding.push(END as u16);
             }
             coding.push(BREAK);
             t += 1;
