@@ -18,25 +18,39 @@ pub mod status {
     pub const UNSUPPORTED: u32 = 77;
 }
 
-/// One of the three processes: its name, as a line begins with it.
+/// One of the three processes: its name, as a line begins with it, in the place where a
+/// [`Speech`] has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process(pub Text);
+pub struct Process(u32);
 
 impl Process {
     /// The one that was started.
-    pub const PARENT: Self = Self(text::PARENT);
+    pub const PARENT: Self = Self::named(text::PARENT);
     /// The one that makes directories.
-    pub const TARGET: Self = Self(text::TARGET);
+    pub const TARGET: Self = Self::named(text::TARGET);
     /// The one that answers.
-    pub const TRACER: Self = Self(text::TRACER);
+    pub const TRACER: Self = Self::named(text::TRACER);
+
+    const fn named(Text(at): Text) -> Self {
+        Self((at as u32) << 20)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> Text {
+        Text((self.0 >> 20) as u16)
+    }
 
     /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
     /// for told.
     #[inline(always)]
     pub fn say<const N: usize>(self, text: Text, numbers: [u64; N]) {
-        match numbers.as_slice() {
-            [] => self.say_nothing(text),
-            _ => self.say_about(text, None, numbers),
+        let [a, b, c] = pad(numbers);
+        let speech = self.speech(text);
+        match N {
+            0 => speech.say0(),
+            1 => speech.say1(a),
+            _ => speech.say3(None, a, b, c),
         }
     }
 
@@ -44,67 +58,144 @@ impl Process {
     #[inline(always)]
     pub fn say_about<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
         let [a, b, c] = pad(numbers);
-        self.say_all(text, string, a, b, c);
+        self.speech(text).say3(string, a, b, c);
     }
 
-    /// A line that is just a text.
-    #[inline(never)]
-    fn say_nothing(self, text: Text) {
-        self.say_all(text, None, 0, 0, 0);
+    /// The same with a string, and with as many numbers as there are.
+    #[inline(always)]
+    pub fn say_all(self, text: Text, string: Option<ZStr>, numbers: &[u64]) {
+        self.speech(text).say(string, numbers);
     }
 
-    /// All that a line can have, in registers.
-    #[inline(never)]
-    fn say_all(self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        if let Err((call, errno)) = print(text, string, &[a, b, c]) {
-            self.fail(call, errno)
-        }
+    /// Prints a line with any numbers. Where it cannot be told, the process survives that and tells of
+    /// it; false then.
+    #[inline(always)]
+    pub fn try_say(self, text: Text, numbers: &[u64]) -> bool {
+        self.speech(text).try_say(None, numbers)
     }
 
     /// Tells of a failure that the process survives.
+    #[inline(always)]
     pub fn complain(self, call: Text, errno: Errno) {
-        // Where this cannot be told, nothing can; the exit status will.
-        let numbers = [self.0.0.into(), call.0.into(), errno.into_raw() as u64];
-        let _ = print(text::FAILED, None, &numbers);
+        self.speech(call).complain(errno);
     }
 
     /// Tells of a failure and ends.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub fn fail(self, call: Text, errno: Errno) -> ! {
-        self.complain(call, errno);
-        sys::exit_group(if self == Self::PARENT { status::FAILURE } else { status::CHILD_FAILED })
+        self.speech(call).fail(errno)
     }
 
     /// Tells of a failure that lies in this system, with a hint at the reason, and ends.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub fn give_up(self, call: Text, errno: Errno, hint: Text) -> ! {
-        self.complain(call, errno);
-        let _ = print(hint, None, &[]);
-        sys::exit_group(status::UNSUPPORTED)
+        self.speech(call).give_up(errno, hint)
     }
 
     /// Tells of a failure of `seccomp(2)` and ends, given up where the errno says that this system
-    /// cannot do it.
+    /// cannot do it: `unknown` is the hint where the kernel does not know what it was asked for.
     #[cold]
     #[inline(never)]
-    pub fn fail_seccomp(self, errno: Errno) -> ! {
-        match errno {
-            Errno::EBUSY => self.give_up(text::name::seccomp, errno, text::HINT_LISTENER),
-            // Before Linux 5.0, without seccomp, or under a sandbox that refuses it.
-            Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EACCES => {
-                self.give_up(text::name::seccomp, errno, text::HINT_SECCOMP)
-            }
+    pub fn fail_seccomp(self, errno: Errno, unknown: Text) -> ! {
+        let hint = match errno {
+            Errno::EINVAL => unknown,
+            Errno::EBUSY => text::HINT_LISTENER,
+            // Without seccomp, or under a sandbox that refuses it.
+            Errno::ENOSYS | Errno::EPERM | Errno::EACCES => text::HINT_SECCOMP,
             _ => self.fail(text::name::seccomp, errno),
+        };
+        self.give_up(text::name::seccomp, errno, hint)
+    }
+
+    /// What this process says.
+    #[inline(always)]
+    pub(crate) fn speech(self, text: Text) -> Speech {
+        Speech(self.0 | u32::from(text.0) << 9)
+    }
+}
+
+/// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
+/// that is a constant costs less there than two. The lowest nine bits are free for the call's
+/// number.
+#[derive(Clone, Copy)]
+pub(crate) struct Speech(pub u32);
+
+const _: () = assert!(text::TABLE.len() < 1 << 11, "does not pack any more");
+
+impl Speech {
+    fn process(self) -> Process {
+        Process(self.0 & !0 << 20)
+    }
+
+    fn text(self) -> Text {
+        Text((self.0 >> 9) as u16 & 0x7ff)
+    }
+
+    #[inline(never)]
+    fn say0(self) {
+        self.say1(0);
+    }
+
+    #[inline(never)]
+    fn say1(self, a: u64) {
+        self.say3(None, a, 0, 0);
+    }
+
+    /// All that most lines have, in registers.
+    #[inline(never)]
+    fn say3(self, string: Option<ZStr>, a: u64, b: u64, c: u64) {
+        self.say(string, &[a, b, c]);
+    }
+
+    #[inline(never)]
+    fn say(self, string: Option<ZStr>, numbers: &[u64]) {
+        if !self.try_say(string, numbers) {
+            self.end()
         }
+    }
+
+    #[inline(never)]
+    fn try_say(self, string: Option<ZStr>, numbers: &[u64]) -> bool {
+        let said = print(self.text(), string, numbers);
+        if let Err(errno) = said {
+            self.process().complain(text::name::write, errno);
+        }
+        said.is_ok()
+    }
+
+    #[inline(never)]
+    fn complain(self, errno: Errno) {
+        // Where this cannot be told, nothing can; the exit status will.
+        let numbers =
+            [self.process().name().0.into(), self.text().0.into(), errno.into_raw() as u64];
+        let _ = print(text::FAILED, None, &numbers);
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail(self, errno: Errno) -> ! {
+        self.complain(errno);
+        self.end()
+    }
+
+    /// Ends the process that failed.
+    fn end(self) -> ! {
+        let parent = self.process() == Process::PARENT;
+        sys::exit_group(if parent { status::FAILURE } else { status::CHILD_FAILED })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_up(self, errno: Errno, hint: Text) -> ! {
+        self.complain(errno);
+        let _ = print(hint, None, &[]);
+        sys::exit_group(status::UNSUPPORTED)
     }
 }
 
 /// At most three numbers as three, so that they can travel in registers.
 #[inline(always)]
-#[must_use]
-pub fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
+fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
     const { assert!(N <= 3) };
     let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
     [number(0), number(1), number(2)]

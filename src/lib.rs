@@ -65,7 +65,7 @@ pub fn main(arguments: &[ZStr]) -> u32 {
             status::SUCCESS
         }
         Err((what, argument)) => {
-            Process::PARENT.say_about(text::USAGE_ERROR, argument, [what.0.into()]);
+            Process::PARENT.say_about(text::USAGE_ERROR, Some(argument), [what.0.into()]);
             status::FAILURE
         }
     }

@@ -54,7 +54,7 @@ impl Memory {
         // The longest PID has ten digits: the name fits, a NUL behind it.
         let mut name = [0; 32];
         compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
-        let Some((name, _)) = ZStr::split(&name) else { return Ok(0) };
+        let Some(name) = ZStr::take(&mut &name[..]) else { return Ok(0) };
         let Ok(file) = sys::openat(AT_FDCWD, name, O_READ).result() else {
             return sys::process_vm_readv(pid, buffer, address);
         };

@@ -12,21 +12,46 @@ use crate::text::{self, Text};
 pub struct Options {
     /// `-d`: how long the tracer waits before it looks into the target, in seconds.
     pub delay: u32,
-    /// `-f`: what a second filter does with the notified call.
-    pub second: Option<Action>,
-    /// `-K`: wait for the tracer instead of killing it.
-    pub keep: bool,
-    /// `-w`: once received, only a fatal signal ends a call.
-    pub killable: bool,
-    /// `-c`: let paths outside /tmp through.
-    pub let_through: bool,
+    /// `-f`: what a second filter does with the notified call; [`Action::NONE`] if there is none.
+    pub second: Action,
     /// `-b`: how often each call is made in the measuring mode; 0 in the demonstration.
     pub count: u32,
+    /// The letters met, each as the bit that the low five bits of its code count.
+    pub letters: u32,
+}
+
+impl Options {
+    /// `-K`: wait for the tracer instead of killing it.
+    #[must_use]
+    pub fn keep(&self) -> bool {
+        self.has(b'K'.into())
+    }
+
+    /// `-w`: once received, only a fatal signal ends a call.
+    #[must_use]
+    pub fn killable(&self) -> bool {
+        self.has(b'w'.into())
+    }
+
+    /// `-c`: let paths outside /tmp through.
+    #[must_use]
+    pub fn let_through(&self) -> bool {
+        self.has(b'c'.into())
+    }
+
+    fn has(&self, letter: u32) -> bool {
+        self.letters & bit(letter) != 0
+    }
+}
+
+/// The bit of an option's letter, or of [`OPERAND`].
+const fn bit(letter: u32) -> u32 {
+    1 << (letter & 31)
 }
 
 /// Why there is nothing to run: the usage, the version, or what is wrong; with the argument or value
 /// that is wrong.
-pub type Stop<'a> = (Text, Option<ZStr<'a>>);
+pub type Stop<'a> = (Text, ZStr<'a>);
 
 /// In the place of an option's letter: a directory.
 pub const OPERAND: u32 = 0;
@@ -123,6 +148,7 @@ impl<'a> Iterator for Scan<'a> {
 ///
 /// # Errors
 /// [`Stop`]: what is wrong, or that something was asked for which needs no run.
+#[inline(never)] // so that the options stay in one place in memory
 pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), Stop<'a>> {
     const B: u32 = b'b' as u32;
     const C: u32 = b'c' as u32;
@@ -133,50 +159,48 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
     const V: u32 = b'V' as u32;
     const W: u32 = b'w' as u32;
 
-    let mut directories = false;
     let mut scan = Scan::new(arguments);
     while let Some((letter, value)) = scan.next() {
         match letter {
-            OPERAND => directories = true,
-            K => options.keep = true,
-            C => options.let_through = true,
-            W => options.killable = true,
-            B | D => {
-                let number = number(value);
-                match number {
-                    Some(number) if letter == D => options.delay = number,
-                    Some(number) if number > 0 => options.count = number,
-                    _ => return Err((text::BAD_VALUE, Some(value))),
-                }
-            }
+            OPERAND | K | C | W => {}
+            B | D => match number(value) {
+                Some(number) if letter == D => options.delay = number,
+                Some(number) if number > 0 => options.count = number,
+                _ => return Err((text::BAD_VALUE, value)),
+            },
             F => {
-                options.second = Some(match value.split_first() {
+                options.second = match value.split_first() {
                     Some((b'e', rest)) if rest.is_empty() => Action::ERRNO,
                     Some((b't', rest)) if rest.is_empty() => Action::TRACE,
-                    _ => return Err((text::BAD_VALUE, Some(value))),
-                });
+                    _ => return Err((text::BAD_VALUE, value)),
+                };
             }
-            H => return Err((text::USAGE, None)),
-            V => return Err((text::VERSION, None)),
-            NO_VALUE => return Err((text::MISSING_VALUE, Some(value))),
-            _ => return Err((text::UNKNOWN_OPTION, Some(value))),
+            H => return Err((text::USAGE, value)),
+            V => return Err((text::VERSION, value)),
+            NO_VALUE => return Err((text::MISSING_VALUE, value)),
+            _ => return Err((text::UNKNOWN_OPTION, value)),
         }
+        options.letters |= bit(letter);
     }
-    if directories { Ok(()) } else { Err((text::NO_DIRECTORY, scan.arguments.first().copied())) }
+    if options.has(OPERAND) {
+        return Ok(());
+    }
+    Err((text::NO_DIRECTORY, scan.arguments.first().copied().unwrap_or(ZStr::from(c""))))
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.
-fn number(string: ZStr) -> Option<u32> {
-    if string.is_empty() {
-        return None;
-    }
+fn number(mut string: ZStr) -> Option<u32> {
     let mut number = 0_u64;
-    for byte in string {
+    loop {
+        let (byte, rest) = string.split_first()?;
         let digit = byte.wrapping_sub(b'0');
         number = number * 10 + u64::from(digit);
         if digit > 9 || number > u32::MAX.into() {
             return None;
         }
+        if rest.is_empty() {
+            return Some(number as u32);
+        }
+        string = rest;
     }
-    Some(number as u32)
 }

@@ -6,7 +6,6 @@ use crate::abi::{
 };
 use crate::failure::{Process, status};
 use crate::options::{Options, Scan};
-use crate::print::print;
 use crate::sys::{self, Fd, Fork, Pid, ZStr};
 use crate::text::{self, Text};
 use crate::{target, tracer};
@@ -26,7 +25,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let target = match sys::fork().or_fail(ME) {
         Fork::Parent(target) => target,
         Fork::Child => {
-            begin(Process::TARGET, me, tracers_end);
+            begin(Process::TARGET, options, me, tracers_end);
             target::run(options, command_line, me, targets_end)
         }
     };
@@ -34,7 +33,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
         Fork::Parent(tracer) => tracer,
         Fork::Child => {
             // Without this copy of the sending end, a target that fails early ends the stream.
-            begin(Process::TRACER, me, targets_end);
+            begin(Process::TRACER, options, me, targets_end);
             tracer::run(options, target, tracers_end)
         }
     };
@@ -43,20 +42,18 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     sys::close(tracers_end).or_fail(ME);
 
     let target_ended = wait(target, 0);
-    let said = if options.count > 0 {
-        Ok(())
-    } else if options.keep {
-        print(text::PARENT_TARGET_ENDED, None, &[])
-    } else {
-        print(text::PARENT_KILLS, None, &[])
-    };
+    let mut said = true;
+    if options.count == 0 {
+        // A full device does not keep the tracer alive.
+        said = ME.try_say(if options.keep() { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS }, &[]);
+    }
 
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
     // ended it was not the parent.
     let mut expected = 0;
     let mut tracer_ended = wait(tracer, WNOHANG);
     if tracer_ended == RUNNING {
-        if options.keep {
+        if options.keep() {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {
@@ -68,9 +65,8 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
         tracer_ended = wait(tracer, 0);
     }
 
-    // Told only now, so that a full device does not keep the tracer alive.
-    if let Err((call, errno)) = said {
-        ME.fail(call, errno)
+    if !said {
+        return status::FAILURE;
     }
     let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
     let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);
@@ -111,14 +107,20 @@ extern "C" fn nudged(_: i32) {
 /// The handler of SIGPIPE: the write has failed with EPIPE.
 extern "C" fn nothing(_: i32) {}
 
-/// The beginning of a child: it ends with its parent, and has no use for the other's socket.
-fn begin(me: Process, parent: Pid, others_end: Fd) {
+/// The beginning of a child: it ends with its parent, has no use for the other's socket, and says
+/// its first line before it can be killed.
+fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
     sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
     // The parent may have died before that.
     if sys::getppid().or_fail(me) != parent {
         sys::exit_group(status::CHILD_FAILED)
     }
     sys::close(others_end).or_fail(me);
+    if options.count == 0 {
+        let pid = sys::getpid().or_fail(me);
+        me.say(text::PID, [me.name().0.into(), pid.0.into()]);
+    }
+    sys::rt_sigprocmask(me, 0);
 }
 
 /// In the place of a status: the child has not ended.
@@ -150,6 +152,6 @@ fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
         (text::PARENT_FAILED, exited)
     };
     // Where this cannot be told, the exit status still does.
-    let _ = print(report, None, &[child.0.into(), number.into()]);
+    let _ = ME.try_say(report, &[child.0.into(), number.into()]);
     if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
 }

@@ -45,6 +45,7 @@ impl Place {
     /// # Errors
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
+    #[inline(never)]
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
         // From here on each component is a string of its own, with its NUL; the last four bytes tell
         // whether one is `..`.
@@ -60,8 +61,7 @@ impl Place {
         }
 
         if self.tmp == Fd::NONE {
-            let (root, name) = (Fd(AT_FDCWD), ZStr::from(c"/tmp"));
-            self.tmp = open(root, name).map_err(|errno| refused(root, name, errno))?;
+            self.tmp = step(Fd(AT_FDCWD), ZStr::from(c"/tmp"), None)?;
         }
 
         let mut directory = self.tmp;
@@ -70,20 +70,29 @@ impl Place {
         let mut name = components.next().unwrap_or(ZStr::from(c"."));
         loop {
             let next = components.next();
-            let done = match next {
-                Some(_) => open(directory, name),
-                None => sys::mkdirat(directory, name, mode).result(),
-            };
-            let done = done.map_err(|errno| refused(directory, name, errno));
+            let done = step(directory, name, if next.is_some() { None } else { Some(mode) });
             if directory != self.tmp {
                 sys::close(directory).or_fail(Process::TRACER);
             }
-            match (done, next) {
-                (Ok(opened), Some(next)) => (directory, name) = (opened, next),
-                (done, _) => return done.map(|_| ()),
-            }
+            directory = done?;
+            let Some(next) = next else { return Ok(()) };
+            name = next;
         }
     }
+}
+
+/// Opens the directory `name` in `directory`; with a mode, makes it, and what is returned is no
+/// descriptor.
+#[inline(never)]
+fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Result<Fd, Errno> {
+    let call = match mode {
+        None => sys::openat(directory.0, name, O_PLACE | O_DIRECTORY),
+        Some(mode) => sys::mkdirat(directory, name, mode),
+    };
+    call.result().map_err(|errno| {
+        // A link is refused, whatever stood in the way besides.
+        if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { errno }
+    })
 }
 
 /// The strings that are not empty among those in a slice.
@@ -94,8 +103,7 @@ impl<'a> Iterator for Components<'a> {
 
     fn next(&mut self) -> Option<ZStr<'a>> {
         loop {
-            let (name, rest) = ZStr::split(self.0)?;
-            self.0 = rest;
+            let name = ZStr::take(&mut self.0)?;
             if !name.is_empty() {
                 return Some(name);
             }
@@ -107,15 +115,4 @@ impl Default for Place {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Opens the directory `name` in `directory`.
-fn open(directory: Fd, name: ZStr) -> Result<Fd, Errno> {
-    sys::openat(directory.0, name, O_PLACE | O_DIRECTORY).result()
-}
-
-/// Why `name` in `directory` could not be opened or made: a link is refused, whatever stood in the
-/// way besides.
-fn refused(directory: Fd, name: ZStr, errno: Errno) -> Errno {
-    if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { errno }
 }

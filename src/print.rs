@@ -5,7 +5,7 @@
 use crate::abi::{POLLOUT, pollfd};
 use crate::sys::{self, Errno, Fd, ZStr};
 use crate::text::{
-    ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive, name,
+    END, ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -15,9 +15,9 @@ const SHORT: usize = 512;
 /// write, which is continued where it is short or interrupted.
 ///
 /// # Errors
-/// The call and its error: `write(2)` when not everything could be written, `mmap(2)` for a line that
-/// is longer than [`SHORT`].
-pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (Text, Errno)> {
+/// As `write(2)` has them, when not everything could be written; ENOMEM also when the line is long and
+/// there is no room to compose it.
+pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Errno> {
     let mut short = [0; SHORT];
     let mut long: &'static mut [u8] = &mut [];
     let mut rest = loop {
@@ -26,7 +26,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (T
         if let Some(line) = room.get(..length) {
             break line;
         }
-        long = sys::mmap(length).map_err(|errno| (name::mmap, errno))?;
+        long = sys::mmap(length)?;
     };
 
     let out = if text.0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
@@ -41,7 +41,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (T
             Err(Errno::EAGAIN) => {
                 sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(errno) => return Err((name::write, errno)),
+            Err(errno) => return Err(errno),
         }
     }
 
@@ -83,13 +83,11 @@ impl Line<'_> {
             if let Some(pair) = PAIRS.get(usize::from(code.wrapping_sub(FIRST_PAIR))) {
                 return self.codes(pair);
             }
-            match code.wrapping_sub(FIRST_DIRECTIVE) {
-                directive::END => return true,
-                directive::IF_STRING => return self.string.is_none(),
-                directive::STRING => self.string(),
-                directive @ ..=directive::LAST => self.number(directive.into()),
-                _ => self.byte(code),
+            let directive = code.wrapping_sub(FIRST_DIRECTIVE);
+            if directive <= directive::LAST {
+                return self.directive(directive.into());
             }
+            self.byte(code);
             false
         })
     }
@@ -104,7 +102,6 @@ impl Line<'_> {
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
-    #[inline(never)]
     fn string(&mut self) {
         let Some(string) = self.string else { return };
         for byte in string {
@@ -112,7 +109,7 @@ impl Line<'_> {
                 ..b' ' | 0x7f => {
                     self.byte(b'\\');
                     self.byte(b'x');
-                    self.digits(byte.into(), 4, 2, b'0');
+                    self.digits(byte.into(), 4, 2, b'0'.into());
                     continue;
                 }
                 b'\\' => self.byte(byte),
@@ -122,48 +119,74 @@ impl Line<'_> {
         }
     }
 
-    /// The next number, as `directive` wants it.
+    /// What stands for something else. Returns whether the text ends here.
     #[inline(never)]
-    fn number(&mut self, directive: u32) {
-        let Some((&number, rest)) = self.numbers.split_first() else { return };
-        self.numbers = rest;
+    fn directive(&mut self, mut directive: u32) -> bool {
         match directive {
-            directive::TEXT => self.text(Text(number as u16)),
-            directive::ERRNO => self.errno(number),
-            bits @ directive::POWERS.. => self.digits(number, bits - directive::POWERS, 1, b'0'),
-            width => {
-                self.digits(number, 0, width as i32, if width < 7 { b'0' } else { b' ' });
+            directive::END => return true,
+            directive::IF_STRING => return self.string.is_none(),
+            directive::STRING => {
+                self.string();
+                return false;
             }
+            _ => {}
         }
+
+        // All others are for the next number.
+        let Some((&number, rest)) = self.numbers.split_first() else { return false };
+        self.numbers = rest;
+        if directive == directive::TEXT {
+            self.text(Text(number as u16));
+            return false;
+        }
+        if directive == directive::ERRNO {
+            if let Some(text) = meaning(number) {
+                self.codes(text);
+                return false;
+            }
+            self.text(ERRNO);
+            directive = directive::DECIMAL;
+        }
+        let fill = if directive < 7 { b'0' } else { b' ' };
+        let (bits, width) = match directive.checked_sub(directive::POWERS) {
+            Some(bits) => (bits, 1),
+            None => (0, directive as i32),
+        };
+        self.digits(number, bits, width, fill.into());
+        false
     }
 
     /// `number` in a base of that many bits a digit, or 0 for ten, at least `width` wide.
-    fn digits(&mut self, number: u64, bits: u32, mut width: i32, fill: u8) {
-        let rest = if bits == 0 { number / 10 } else { number >> bits };
-        let digit = number - if bits == 0 { rest * 10 } else { rest << bits };
+    fn digits(&mut self, number: u64, bits: u32, mut width: i32, fill: u32) {
+        let (rest, mut digit) = if bits == 0 {
+            (number / 10, (number % 10) as u32)
+        } else {
+            (number >> bits, number as u32 & ((1 << bits) - 1))
+        };
         if rest > 0 {
             self.digits(rest, bits, width - 1, fill);
         } else {
             while width > 1 {
-                self.byte(fill);
+                self.byte(fill as u8);
                 width -= 1;
             }
         }
-        self.byte(digit as u8 + if digit < 10 { b'0' } else { b'a' - 10 });
-    }
-
-    /// An errno's text, or `errno N`.
-    fn errno(&mut self, errno: u64) {
-        // The errno stands before its text, behind the end of another text.
-        let mut texts = ERRORS;
-        while let [end, known, text @ ..] = texts {
-            if *end == FIRST_DIRECTIVE + directive::END && errno == u64::from(*known) {
-                self.codes(text);
-                return;
-            }
-            texts = texts.get(1..).unwrap_or_default();
+        if digit > 9 {
+            digit += u32::from(b'a' - b'9' - 1);
         }
-        self.text(ERRNO);
-        self.digits(errno, 0, 1, b' ');
+        self.byte(digit as u8 + b'0');
     }
+}
+
+/// The text of an errno, if it has one.
+fn meaning(errno: u64) -> Option<&'static [u8]> {
+    // It stands before its text, behind the end of another one.
+    let mut texts = ERRORS;
+    while let [end, known, text @ ..] = texts {
+        if *end == END && errno == u64::from(*known) {
+            return Some(text);
+        }
+        texts = texts.get(1..)?;
+    }
+    None
 }

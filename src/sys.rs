@@ -30,7 +30,7 @@ use crate::abi::{
     seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
-use crate::failure::Process;
+use crate::failure::{Process, Speech};
 use crate::text::Text;
 
 /// A system call by name: its number and its text for an error line both follow from that.
@@ -130,7 +130,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        u32::from(process.0.0) << 20 | u32::from(self.name.0) << 9 | self.number as u32
+        process.speech(self.name).0 | self.number as u32
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -185,8 +185,6 @@ impl Errors {
     }
 }
 
-const _: () = assert!(crate::text::TABLE.len() < 1 << 11, "does not pack any more");
-
 /// Makes a call: again if a signal interrupted it, and once for the many places where calls are
 /// made. Its number, its name and the process that makes it are packed into one word. Returns the
 /// kernel's word, unless that is an error which was not expected.
@@ -202,8 +200,7 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
             return word;
         }
         if word as i32 != -Errno::EINTR.into_raw() {
-            let name = Text((packed >> 9) as u16 & 0x7ff);
-            Process(Text((packed >> 20) as u16)).fail(name, Errno::new(-word as i32))
+            Speech(packed).fail(Errno::new(-word as i32))
         }
     }
 }
@@ -324,11 +321,13 @@ impl<'a> From<&'a CStr> for ZStr<'a> {
 }
 
 impl<'a> ZStr<'a> {
-    /// The string at the beginning of `bytes`, and what follows its NUL; none if there is no NUL.
-    #[must_use]
-    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let nul = bytes.iter().position(|&byte| byte == 0)?;
-        Some((Self(NonNull::from(bytes).cast(), PhantomData), bytes.get(nul + 1..)?))
+    /// Takes the string at the beginning of `bytes`, with its NUL, off them; none if there is no NUL.
+    #[inline(never)]
+    pub fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        let string = Self(NonNull::from(*bytes).cast(), PhantomData);
+        // Once the loop ends, the string ends with a NUL.
+        while *bytes.split_off_first()? != 0 {}
+        Some(string)
     }
 
     /// What follows `prefix`; none if the string does not begin with it.
@@ -697,7 +696,7 @@ pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 
 ///
 /// # Errors
 /// As `seccomp(2)` has them.
-#[inline(never)] // two of its kind
+#[inline(always)]
 pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd, Errno> {
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: reads `program` and the filter behind it.

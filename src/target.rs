@@ -2,14 +2,13 @@
 
 use crate::abi::{
     CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_PTRACER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec, sock_filter,
 };
 use crate::failure::{Process, status};
 use crate::filter::{ACTION, Action, program};
 use crate::handover;
 use crate::options::{Options, Scan};
 use crate::policy;
-use crate::print::print;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
 
@@ -20,11 +19,6 @@ const MODE: u32 = 0o600;
 
 /// Runs the target, with its end of the socket pair.
 pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
-    sys::rt_sigprocmask(ME, 0);
-    if options.count == 0 {
-        let me = sys::getpid().or_fail(ME);
-        ME.say(text::TARGET_PID, [me.0.into()]);
-    }
     sys::rt_sigaction(ME, SIGINT, Some(interrupted));
 
     let listener = install(options, parent);
@@ -58,24 +52,26 @@ fn install(options: &Options, parent: Pid) -> Fd {
     }
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable {
+    if options.killable() {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     let mut filter = const { program(Action::NOTIFY) };
-    let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
-        Ok(listener) => listener,
-        Err(errno @ Errno::EINVAL) if options.killable => {
-            ME.give_up(text::name::seccomp, errno, text::HINT_KILLABLE)
-        }
-        Err(errno) => ME.fail_seccomp(errno),
-    };
-    if let Some(action) = options.second {
-        filter[ACTION].k = action.0;
-        if let Err(errno) = sys::seccomp_set_mode_filter(0, &filter) {
-            ME.fail_seccomp(errno)
-        }
+    let listener = install_one(flags, &filter);
+    if options.second != Action::NONE {
+        filter[ACTION].k = options.second.0;
+        install_one(0, &filter);
     }
     listener
+}
+
+/// Installs one filter and returns its listener, if the flags ask for one.
+#[inline(never)]
+fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
+    sys::seccomp_set_mode_filter(flags, filter).unwrap_or_else(|errno| {
+        let killable = flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
+        let unknown = if killable { text::HINT_KILLABLE } else { text::HINT_SECCOMP };
+        ME.fail_seccomp(errno, unknown)
+    })
 }
 
 /// Makes each directory once and tells what comes of it. Returns the exit status.
@@ -129,9 +125,7 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
         picoseconds_each % 1_000_000,
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    if let Err((call, errno)) = print(text::MEASURED, None, &numbers) {
-        ME.fail(call, errno)
-    }
+    ME.say_all(text::MEASURED, None, &numbers);
     if wrong > 0 {
         ME.say(text::WRONG, [wrong]);
         return status::CHILD_FAILED;
@@ -144,7 +138,7 @@ fn is_right(options: &Options, path: ZStr, made: Result<u32, Errno>) -> bool {
     match made {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
         Ok(value) if policy::creates(path) => value as usize == path.count(),
-        Ok(value) => value == 0 && options.let_through,
+        Ok(value) => value == 0 && options.let_through(),
         // Nobody listens any more, or the path could not be read.
         Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),
     }

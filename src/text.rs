@@ -34,10 +34,10 @@ macro_rules! texts {
         enum Place { $($name,)* $($out,)* $($call,)* Errnos }
 
         /// All texts, in the order in which they stand in the coded table.
-        const PLAIN: &[&str] = &[$($text,)* $($out_text,)* $(stringify!($call),)* $($meaning,)*];
+        pub const PLAIN: &[&str] = &[$($text,)* $($out_text,)* $(stringify!($call),)* $($meaning,)*];
 
         /// The errors with a text of their own, in the order of their texts.
-        const ERRNOS: &[u16] = &[$($errno),*];
+        pub const ERRNOS: &[u16] = &[$($errno),*];
 
         $($(#[$doc])* pub const $name: Text = Text::at(Place::$name as usize);)*
         $($(#[$out_doc])* pub const $out: Text = Text::at(Place::$out as usize);)*
@@ -148,8 +148,8 @@ usage: seccomp-notify-min [options] dir...
 
     // The transcript.
 
-    /// The target's first line.
-    TARGET_PID = "Target process: PID = {d}\n";
+    /// A child's first line: who, and its PID.
+    PID = "{t}PID = {d}\n";
     /// Before each call.
     TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
     /// After a call that succeeded; what comes next belongs to the same write.
@@ -158,8 +158,6 @@ usage: seccomp-notify-min [options] dir...
     TARGET_SIGNAL = "Target process: received signal\n";
     /// The target's last line.
     TARGET_ENDS = "Target process: terminating\n";
-    /// The tracer's first line.
-    TRACER_PID = "Tracer: PID = {d}\n";
     /// A notification came; where there is a string, also what the target asked.
     TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n{?}{+}";
     /// What the target asked.
@@ -254,9 +252,11 @@ pub const FIRST_DIRECTIVE: u8 = b'\n' + 1;
 /// The directives, counted from [`FIRST_DIRECTIVE`] on.
 pub mod directive {
     /// The string.
-    pub const STRING: u8 = 0;
+    pub const STRING: u32 = 0;
     /// The text ends. The code is no errno.
-    pub const END: u8 = 4;
+    pub const END: u32 = 4;
+    /// The next number, in decimal.
+    pub const DECIMAL: u32 = 1;
     /// The next number is a text.
     pub const TEXT: u32 = 2;
     /// The next number is an errno.
@@ -265,23 +265,23 @@ pub mod directive {
     /// that are nothing else are numbers in decimal, at least so wide.
     pub const POWERS: u32 = 16;
     /// The text ends here unless there is a string.
-    pub const IF_STRING: u8 = 8;
+    pub const IF_STRING: u32 = 8;
     /// The last one.
     pub const LAST: u8 = POWERS as u8 + 4;
 
     /// How they are written, and what they are.
     pub(super) const WRITTEN: [(&str, u8); 11] = [
-        ("d}", 1),
+        ("d}", DECIMAL as u8),
         ("03}", 3),
         ("06}", 6),
         ("7}", 7),
         ("14}", 14),
         ("o}", POWERS as u8 + 3),
         ("x}", POWERS as u8 + 4),
-        ("s}", STRING),
+        ("s}", STRING as u8),
         ("t}", TEXT as u8),
         ("e}", ERRNO as u8),
-        ("?}", IF_STRING),
+        ("?}", IF_STRING as u8),
     ];
 }
 
@@ -289,7 +289,8 @@ pub mod directive {
 /// up to the newline.
 pub const FIRST_PAIR: u8 = b'z' + 1;
 const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize + b'\n' as usize;
-const END: u16 = (FIRST_DIRECTIVE + directive::END) as u16;
+/// The code at the end of a text, which no pair contains where errnos are.
+pub const END: u8 = FIRST_DIRECTIVE + directive::END as u8;
 /// Stands where no pair may be, until the table is done.
 const BREAK: u16 = 256;
 /// Room for all texts before they are coded.
@@ -319,7 +320,7 @@ impl Coding {
         let mut t = 0;
         while t < texts.len() {
             if t >= others {
-                assert!(errnos[t - others] != END);
+                assert!(errnos[t - others] != END as u16);
                 coding.push(errnos[t - others]);
                 coding.push(BREAK);
             }
@@ -343,7 +344,7 @@ impl Coding {
                 coding.push(BREAK);
             }
             if !goes_on {
-                coding.push(END);
+                coding.push(END as u16);
             }
             coding.push(BREAK);
             t += 1;
@@ -465,6 +466,13 @@ const fn directive_at(text: &[u8], at: usize) -> (&'static str, u8) {
 #[allow(long_running_const_eval)] // a second or so, once a build
 const CODED: &Coding = &Coding::of(PLAIN, ERRNOS).pair_up();
 const STARTS: [usize; Place::Errnos as usize + 1] = CODED.starts();
+
+/// Where the texts begin in [`TABLE`], in the order of [`PLAIN`]; the last is where the first error's
+/// text does.
+#[must_use]
+pub fn starts() -> &'static [usize] {
+    &STARTS
+}
 
 /// The coded texts.
 pub static TABLE: [u8; CODED.table_length()] = CODED.table();

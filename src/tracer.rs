@@ -6,7 +6,7 @@ use crate::abi::{
     seccomp_notif_sizes,
 };
 use crate::arch;
-use crate::failure::{Process, pad, status};
+use crate::failure::{Process, status};
 use crate::handover;
 use crate::listener::Listener;
 use crate::memory::Memory;
@@ -22,13 +22,6 @@ const SHORT: usize = 256;
 
 /// Runs the tracer, with its end of the socket pair.
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
-    if options.count == 0 {
-        let me = sys::getpid().or_fail(ME);
-        ME.say(text::TRACER_PID, [me.0.into()]);
-    }
-    // Until here the parent's SIGTERM was held back.
-    sys::rt_sigprocmask(ME, 0);
-
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
         Some(listener) => listener,
@@ -39,16 +32,18 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let mut sizes =
         seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
-        ME.fail_seccomp(errno)
+        ME.fail_seccomp(errno, text::HINT_SECCOMP)
     }
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
     let mut tracer = Tracer {
-        options: *options,
+        options,
         listener: Listener::new(listener, fits, target),
         place: Place::new(),
         memory: Memory::new(target),
         request: Request::ZERO,
+        response: Response::ZERO,
+        ends: false,
     };
     while tracer.listener.receive(&mut tracer.request) {
         tracer.answer();
@@ -60,158 +55,157 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
 /// What the tracer needs for a notification, and what it keeps from one to the next. In this order
 /// short distances reach most of it.
 #[repr(C)]
-struct Tracer {
-    options: Options,
+struct Tracer<'a> {
+    response: Response,
+    options: &'a Options,
     listener: Listener,
     place: Place,
     memory: Memory,
+    /// Whether this notification is the last one.
+    ends: bool,
     request: Request,
 }
 
-/// What the target is told: the value of its call; or an errno, negative.
-#[derive(Clone, Copy, PartialEq)]
-struct Verdict(i64);
-
-impl Verdict {
-    /// Its call is to go on by itself.
-    const CONTINUE: Self = Self(i64::MIN);
-    /// EPERM, after which the tracer ends.
-    const FAREWELL: Self = Self(i64::MIN + 1);
-    /// EPERM.
-    const REFUSE: Self = Self(-(linux_raw_sys::errno::EPERM as i64));
-
-    /// Its call fails.
-    fn error(errno: Errno) -> Self {
-        Self(-i64::from(errno.into_raw()))
-    }
-}
-
-impl Tracer {
+impl Tracer<'_> {
     /// Answers the notification that has been received.
     #[inline(never)]
     fn answer(&mut self) {
-        let verdict = self.judge();
-        let mut response = Response::ZERO;
-        response.resp.id = self.request.notif.id;
-        match verdict {
-            Verdict::CONTINUE => response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
-            Verdict::FAREWELL => {
-                response.resp.error = -Errno::EPERM.into_raw();
-                // The target may end before the farewell is said, and the parent come to kill the
-                // tracer: let it be said all the same.
-                sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
-            }
-            Verdict(errno @ ..0) => response.resp.error = errno as i32,
-            // An odd number for mkdir: it shows that the tracer made it up.
-            Verdict(length) => response.resp.val = length,
-        }
+        // Whatever is not decided otherwise is refused.
+        self.response.resp.id = self.request.notif.id;
+        self.response.resp.val = 0;
+        self.response.resp.flags = 0;
+        self.fail_call(Errno::EPERM);
+        self.judge();
 
-        match self.listener.send(&response) {
+        match self.listener.send(&self.response) {
             Ok(()) => {}
             // Before Linux 5.5, which brought the flag.
             Err(errno @ Errno::EINVAL) => ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE),
-            Err(_) => self.tell(text::TRACER_ENOENT, []),
+            Err(_) => self.tell(text::TRACER_ENOENT, None),
         }
 
-        if verdict == Verdict::FAREWELL {
-            self.tell(text::TRACER_ENDS, []);
+        if self.ends {
+            self.tell(text::TRACER_ENDS, None);
             sys::exit_group(status::FAREWELL)
         }
     }
 
     /// Waits where it was asked for, reads the path, decides and acts.
-    fn judge(&mut self) -> Verdict {
+    #[inline(always)]
+    fn judge(&mut self) {
         if self.options.delay > 0 {
-            self.tell_got();
+            self.tell(text::TRACER_GOT, None);
             if !self.is_alive(text::PRE_DELAY) {
-                return Verdict::REFUSE;
+                return;
             }
             self.delay();
             if !self.is_alive(text::POST_DELAY) {
-                return Verdict::REFUSE;
+                return;
             }
         }
-        self.judge_path(&mut [0; SHORT]).unwrap_or_else(|| self.judge_long_path())
+        self.judge_path(&mut [0; SHORT]);
     }
 
     /// The same for a path that is longer than most, in a frame of its own.
     #[cold]
     #[inline(never)]
-    fn judge_long_path(&mut self) -> Verdict {
-        self.judge_path(&mut [0; PATH_MAX])
-            .unwrap_or_else(|| self.cannot_read(text::PATH, Errno::ENAMETOOLONG))
+    fn judge_long_path(&mut self) {
+        self.judge_path(&mut [0; PATH_MAX]);
     }
 
-    /// Reads the path into `buffer`, decides and acts; nothing if it is too long for that.
+    /// Reads the path into `buffer`, decides and acts.
     #[inline(never)]
-    fn judge_path(&mut self, buffer: &mut [u8]) -> Option<Verdict> {
+    fn judge_path(&mut self, buffer: &mut [u8]) {
         let notif = &self.request.notif;
-        let (address, mode) = (notif.data.args[arch::PATH], notif.data.args[arch::MODE]);
+        let address = notif.data.args[arch::PATH];
         let read = self.memory.read(Pid(notif.pid), address, buffer);
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
-            return Some(Verdict::REFUSE);
+            return;
         }
         let read = match read {
             Ok(read) => read as usize,
-            Err(errno) => return Some(self.judge_nothing(errno)),
+            Err(errno) => return self.judge_nothing(errno),
         };
 
-        let Some((path, rest)) = buffer.get(..read).and_then(ZStr::split) else {
-            if read == buffer.len() {
-                return None;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        let Some(path) = ZStr::take(&mut rest) else {
+            if read < buffer.len() {
+                return self.cannot_read(Errno::EFAULT);
             }
-            return Some(self.cannot_read(text::PATH, Errno::EFAULT));
+            if read < PATH_MAX {
+                return self.judge_long_path();
+            }
+            return self.cannot_read(Errno::ENAMETOOLONG);
         };
         let length = read - rest.len() - 1;
 
         if self.options.delay > 0 {
-            self.tell_about(text::TRACER_MKDIR, path, [mode]);
+            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
         } else {
-            let notif = &self.request.notif;
-            let numbers = [notif.pid.into(), notif.id, mode];
-            self.tell_about(text::TRACER_GOT, path, numbers);
+            self.tell(text::TRACER_GOT, Some(path));
         }
 
-        Some(if policy::creates(path) {
-            let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length)?;
-            match self.place.make(beneath, mode as u32) {
-                Ok(()) => Verdict(length as i64),
-                Err(errno) => Verdict::error(errno),
+        if policy::creates(path) {
+            let mode = self.mode() as u32;
+            let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length).unwrap_or_default();
+            match self.place.make(beneath, mode) {
+                // An odd number for mkdir: it shows that the tracer made it up.
+                Ok(()) => self.let_call_return(length as i64),
+                Err(errno) => self.fail_call(errno),
             }
         } else if path == ZStr::from(policy::FAREWELL) {
-            Verdict::FAREWELL
-        } else if self.options.let_through {
-            Verdict::CONTINUE
-        } else {
-            Verdict::REFUSE
-        })
+            self.ends = true;
+            // The target may end before the farewell is said, and the parent come to kill the
+            // tracer: let it be said all the same.
+            sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
+        } else if self.options.let_through() {
+            self.let_call_return(0);
+            self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        }
+    }
+
+    /// The target's call will fail with `errno`.
+    #[inline(always)]
+    fn fail_call(&mut self, errno: Errno) {
+        self.response.resp.error = -errno.into_raw();
+    }
+
+    /// The target's call will return `value`.
+    #[inline(always)]
+    fn let_call_return(&mut self, value: i64) {
+        self.response.resp.error = 0;
+        self.response.resp.val = value;
+    }
+
+    /// The mode that the target asked for.
+    fn mode(&self) -> u64 {
+        self.request.notif.data.args[arch::MODE]
     }
 
     /// Decides where the target's memory could not be read, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&self, errno: Errno) -> Verdict {
-        match errno {
+    fn judge_nothing(&mut self, errno: Errno) {
+        let hint = match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
-                self.cannot_read(text::PATH, Errno::EFAULT)
-            }
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => return self.cannot_read(Errno::EFAULT),
             // Only the way without /proc fails like this.
-            Errno::EPERM => ME.give_up(text::name::process_vm_readv, errno, text::HINT_MEMORY),
-            Errno::ENOSYS => ME.give_up(text::name::process_vm_readv, errno, text::HINT_PROC),
+            Errno::EPERM => text::HINT_MEMORY,
+            Errno::ENOSYS => text::HINT_PROC,
             _ => ME.fail(text::name::pread64, errno),
-        }
+        };
+        ME.give_up(text::name::process_vm_readv, errno, hint)
     }
 
     /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&self, what: Text, errno: Errno) -> Verdict {
+    fn cannot_read(&mut self, errno: Errno) {
+        self.fail_call(errno);
         self.tell_got_late();
-        ME.complain(what, errno);
-        Verdict::error(errno)
+        ME.complain(text::PATH, errno);
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.
@@ -227,51 +221,38 @@ impl Tracer {
 
     /// Lets the seconds pass, and counts them down.
     fn delay(&self) {
-        let delay = u64::from(self.options.delay);
-        self.tell(text::TRACER_DELAYS, [delay, delay]);
+        let delay = self.options.delay.into();
+        self.tell_all(text::TRACER_DELAYS, None, [delay, delay, 0]);
         for left in (0..delay).rev() {
             let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut second).or_fail(ME);
             if left > 0 {
-                self.tell(text::TRACER_COUNTS, [left]);
+                self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
             }
         }
-        self.tell(text::TRACER_DELAYED, []);
+        self.tell(text::TRACER_DELAYED, None);
     }
 
-    /// Tells that a notification came.
-    #[inline(never)]
-    fn tell_got(&self) {
-        self.tell(text::TRACER_GOT, [self.request.notif.pid.into(), self.request.notif.id]);
-    }
-
-    /// The same where it has not been told before a delay.
+    /// Tells that a notification came, where that has not been told before a delay.
     fn tell_got_late(&self) {
         if self.options.delay == 0 {
-            self.tell_got();
+            self.tell(text::TRACER_GOT, None);
         }
+    }
+
+    /// A line of the transcript, which may name what the notification says and `path`.
+    #[inline(never)]
+    fn tell(&self, text: Text, path: Option<ZStr>) {
+        let notif = &self.request.notif;
+        self.tell_all(text, path, [notif.pid.into(), notif.id, self.mode()]);
     }
 
     /// A line of the transcript, which the measuring mode has not.
-    #[inline(always)]
-    fn tell<const N: usize>(&self, text: Text, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
-        self.tell_all(text, None, a, b, c);
-    }
-
-    /// The same with a string.
-    #[inline(always)]
-    fn tell_about<const N: usize>(&self, text: Text, string: ZStr, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
-        self.tell_all(text, Some(string), a, b, c);
-    }
-
-    /// All that a line can have, in registers.
     #[inline(never)]
-    fn tell_all(&self, text: Text, string: Option<ZStr>, a: u64, b: u64, c: u64) {
+    fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 3]) {
         if self.options.count == 0 {
-            ME.say_about(text, string, [a, b, c]);
+            ME.say_all(text, path, &numbers);
         }
     }
 }

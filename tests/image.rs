@@ -204,17 +204,19 @@ fn parts() -> Vec<(String, usize)> {
     };
     let headers = size_of::<FileHeader64<Endianness>>() + size_of_val(segments(image()));
     let code = size_of_symbols(&|symbol| symbol.is_code);
-    let (first_error, errors) = (usize::from(text::FIRST_ERROR.0), usize::from(text::ERRORS.0));
-    let tables = size_of_val(&text::PAIRS) + text::ERRNOS.len();
-    let texts = text::TABLE.len() + tables;
+    let (output, errors) =
+        (usize::from(text::FIRST_OUTPUT.0), text::TABLE.len() - text::ERRORS.len());
+    let calls = usize::from(text::name::clock_gettime.0);
+    let texts = text::TABLE.len() + size_of_val(&text::PAIRS);
     let rest = image().len() - headers - code - texts;
     [
         ("headers", headers),
         ("code", code),
-        ("texts: transcript, report and usage", first_error),
-        ("texts: failures, hints and names of calls", errors - first_error),
-        ("texts: errors", text::TABLE.len() - errors),
-        ("texts: pairs of bytes and error numbers", tables),
+        ("texts: transcript, report and usage", calls - output),
+        ("texts: failures, hints and usage errors", output),
+        ("texts: names of calls", errors - calls),
+        ("texts: errors", text::ERRORS.len()),
+        ("texts: pairs of bytes", size_of_val(&text::PAIRS)),
         ("other constants and padding", rest),
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
@@ -256,31 +258,18 @@ fn breakdown_by_functions() {
 
 #[test]
 fn breakdown_by_texts() {
-    // A text's bytes in the table, its NUL among them; shown as far as it is plain.
-    let mut rows: Vec<_> = text::TABLE
-        .split_inclusive(|&code| code == 0)
-        .map(|coded| (plain(coded), coded.len()))
+    // The last start is that of the errors' texts, which are as many as they are.
+    let starts = text::starts();
+    let ends = starts.iter().skip(1);
+    let mut rows: Vec<_> = starts
+        .iter()
+        .zip(ends)
+        .zip(text::PLAIN)
+        .map(|((start, end), plain)| (plain.replace('\n', "·"), end - start))
         .collect();
+    let errors = text::TABLE.len() - starts.last().expect("the start of the errors");
+    rows.push((format!("{} errors", text::ERRNOS.len()), errors));
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let sum = table("The texts, in bytes as they are coded", &rows);
     assert_eq!(sum, text::TABLE.len());
-}
-
-/// A coded text in plain, with a dot for each directive and line's end.
-fn plain(coded: &[u8]) -> String {
-    fn unfold(code: u8, plain: &mut String) {
-        match code.checked_sub(text::FIRST_PAIR).and_then(|pair| text::PAIRS.get(usize::from(pair)))
-        {
-            Some(&[left, right]) => {
-                unfold(left, plain);
-                unfold(right, plain);
-            }
-            None if code == 0 => {}
-            None if code < b' ' => plain.push('·'),
-            None => plain.push(code.into()),
-        }
-    }
-    let mut plain = String::new();
-    coded.iter().for_each(|&code| unfold(code, &mut plain));
-    plain
 }

@@ -186,21 +186,14 @@ impl Run {
     /// Starts it.
     pub fn start(mut self) -> Running {
         adopt_orphans();
-        let packets = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let mut readers = Vec::new();
-        let mut socket = |stream| {
-            let (ours, theirs) = packet_socket();
-            let packets = Arc::clone(&packets);
-            readers.push(thread::spawn(move || read_packets(&ours, stream, &packets)));
-            theirs
-        };
+        let mut capture = Capture::default();
         match self.streams {
             Streams::Apart => {
-                let (out, err) = (socket(Stream::Out), socket(Stream::Err));
+                let (out, err) = (capture.socket(Stream::Out), capture.socket(Stream::Err));
                 self.command.stdout(out).stderr(err);
             }
             Streams::Together => {
-                let both = socket(Stream::Both);
+                let both = capture.socket(Stream::Both);
                 let again = both.try_clone().expect("a descriptor can be copied");
                 self.command.stdout(both).stderr(again);
             }
@@ -211,7 +204,7 @@ impl Run {
         let (limit, grace) = (self.limit, self.grace);
         // The command holds the sockets' other ends.
         drop(self.command);
-        Running { child, packets, readers, began, limit, grace }
+        Running { child, capture, began, limit, grace }
     }
 
     /// Runs it to its end.
@@ -222,11 +215,52 @@ impl Run {
 
 type Packets = (Mutex<Vec<Packet>>, Condvar);
 
+/// Collects the packets of several sockets in the order of their arrival.
+#[derive(Default)]
+pub struct Capture {
+    packets: Arc<Packets>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Capture {
+    /// One more socket to collect from: the end to write to.
+    pub fn socket(&mut self, stream: Stream) -> OwnedFd {
+        let (ours, theirs) = packet_socket();
+        let packets = Arc::clone(&self.packets);
+        self.readers.push(thread::spawn(move || read_packets(&ours, stream, &packets)));
+        theirs
+    }
+
+    /// Waits until a packet that begins with `beginning` has come, and returns it.
+    pub fn wait_for(&self, beginning: &str, limit: Duration) -> Packet {
+        let (packets, arrived) = &*self.packets;
+        let deadline = Instant::now() + limit;
+        let mut packets = packets.lock().unwrap();
+        loop {
+            let found =
+                packets.iter().find(|packet| packet.bytes.starts_with(beginning.as_bytes()));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{beginning:?} never came; {packets:?}");
+            packets = arrived.wait_timeout(packets, left).unwrap().0;
+        }
+    }
+
+    /// All packets, when nobody is left who could write one.
+    pub fn finish(self) -> Vec<Packet> {
+        for reader in self.readers {
+            reader.join().expect("a reader ends with its stream");
+        }
+        std::mem::take(&mut *self.packets.0.lock().unwrap())
+    }
+}
+
 /// The program while it runs.
 pub struct Running {
     child: Child,
-    packets: Arc<Packets>,
-    readers: Vec<JoinHandle<()>>,
+    capture: Capture,
     began: Instant,
     limit: Duration,
     grace: Duration,
@@ -240,18 +274,7 @@ impl Running {
 
     /// Waits until a packet that begins with `beginning` has come, and returns it.
     pub fn wait_for(&self, beginning: &str) -> Packet {
-        let (packets, arrived) = &*self.packets;
-        let mut packets = packets.lock().unwrap();
-        loop {
-            let found =
-                packets.iter().find(|packet| packet.bytes.starts_with(beginning.as_bytes()));
-            if let Some(found) = found {
-                return found.clone();
-            }
-            let left = self.limit.saturating_sub(self.began.elapsed());
-            assert!(!left.is_zero(), "{beginning:?} never came; {packets:?}");
-            packets = arrived.wait_timeout(packets, left).unwrap().0;
-        }
+        self.capture.wait_for(beginning, self.limit.saturating_sub(self.began.elapsed()))
     }
 
     /// Waits for its end, and makes sure that nothing is left.
@@ -273,10 +296,7 @@ impl Running {
         };
         let took = self.began.elapsed();
         let left_over = left_over(group, self.grace);
-        for reader in self.readers {
-            reader.join().expect("a reader ends with its stream");
-        }
-        let packets = std::mem::take(&mut *self.packets.0.lock().unwrap());
+        let packets = self.capture.finish();
         let Some(status) = status else {
             panic!("not ended after {:?}; printed so far: {packets:#?}", self.limit);
         };
@@ -415,6 +435,22 @@ pub fn fork(act: impl FnOnce() -> i32) -> Pid {
             // SAFETY: ends the process without running what belongs to the harness.
             unsafe { libc::_exit(status) }
         }
+    }
+}
+
+/// Closes all descriptors but the standard ones and these: what a child of [`fork`] has inherited
+/// from other tests.
+pub fn close_all_but(keep: &[i32]) {
+    let mut keep: Vec<u32> = keep.iter().map(|&fd| fd as u32).collect();
+    keep.sort_unstable();
+    keep.push(u32::MAX);
+    let mut first = 3_u32;
+    for fd in keep {
+        if first < fd {
+            // SAFETY: touches no memory.
+            unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };
+        }
+        first = fd.saturating_add(1);
     }
 }
 

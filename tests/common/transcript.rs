@@ -15,6 +15,8 @@ pub enum Fate {
     Refused(&'static str),
     /// The tracer says farewell after it.
     Farewell,
+    /// The tracer cannot read it, says so with this error, and answers with it.
+    Unreadable(&'static str),
     /// The target's call fails so without a notification.
     Unasked(&'static str),
 }
@@ -155,7 +157,7 @@ impl Script {
                     let line = format!("Target process: SUCCESS: mkdir(2) returned = {length}\n");
                     writes.push((Stream::Out, [line.into_bytes(), next].concat()));
                 }
-                Fate::Refused(text) | Fate::Unasked(text) => {
+                Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => {
                     let line = format!("Target process: mkdir: {text}\n");
                     writes.push((Stream::Err, line.into_bytes()));
                     writes.push((Stream::Out, next));
@@ -171,7 +173,10 @@ impl Script {
     }
 
     fn tracer(&self, numbers: &Numbers) -> Writes {
-        let mut writes = vec![format!("Tracer: PID = {}\n", numbers.tracer).into_bytes()];
+        fn out(text: impl Into<Vec<u8>>) -> (Stream, Vec<u8>) {
+            (Stream::Out, text.into())
+        }
+        let mut writes = vec![out(format!("Tracer: PID = {}\n", numbers.tracer))];
         let mut ids = numbers.ids.iter();
         for (path, fate) in &self.directories {
             if matches!(fate, Fate::Unasked(_)) {
@@ -181,23 +186,29 @@ impl Script {
             let target = numbers.target;
             let got = format!("Tracer: got notification for PID {target}; ID is {id}\n");
             let mkdir = [&b"Tracer: mkdir(\""[..], &shown(path), b"\", 600)\n"].concat();
+            if let Fate::Unreadable(text) = fate {
+                assert_eq!(self.delay, 0, "not needed so far");
+                writes.push(out(got));
+                writes.push((Stream::Err, format!("Tracer: path: {text}\n").into_bytes()));
+                continue;
+            }
             if self.delay == 0 {
-                writes.push([got.into_bytes(), mkdir].concat());
+                writes.push(out([got.into_bytes(), mkdir].concat()));
             } else {
-                writes.push(got.into_bytes());
+                writes.push(out(got));
                 let delay = self.delay;
-                writes.push(format!("Tracer: delaying for {delay} seconds: {delay}").into_bytes());
+                writes.push(out(format!("Tracer: delaying for {delay} seconds: {delay}")));
                 for left in (1..delay).rev() {
-                    writes.push(format!(" {left}").into_bytes());
+                    writes.push(out(format!(" {left}")));
                 }
-                writes.push(b"\n".to_vec());
-                writes.push(mkdir);
+                writes.push(out("\n"));
+                writes.push(out(mkdir));
             }
             if *fate == Fate::Farewell {
-                writes.push(b"Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n".to_vec());
+                writes.push(out("Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n"));
             }
         }
-        writes.into_iter().map(|write| (Stream::Out, write)).collect()
+        writes
     }
 
     fn parent(&self) -> Writes {
@@ -227,7 +238,11 @@ impl Script {
             let result = target[at];
             at += if *fate == Fate::Created { 1 } else { 2 };
             if !matches!(fate, Fate::Unasked(_)) {
-                let count = if self.delay == 0 { 1 } else { self.delay as usize + 3 };
+                let count = match fate {
+                    Fate::Unreadable(_) => 2,
+                    _ if self.delay == 0 => 1,
+                    _ => self.delay as usize + 3,
+                };
                 for place in asked.by_ref().take(count) {
                     if !(announced < place && place < result) {
                         let path = path.escape_ascii();

@@ -297,7 +297,7 @@ pub const CASES: &[Case] = &[
         "parent_killed_during_the_delay",
         "background -d 30 /tmp/x
          await delaying; kill -KILL $job; collect
-         usleep 500000; echo \"left: $(ours)\" >&3; facts /tmp/x",
+         await_none; echo \"left: $(ours)\" >&3; facts /tmp/x",
         |_, report| {
             ended(report, 128 + 9)?;
             found(report, &["left: ", "/tmp/x: absent"])

@@ -35,7 +35,7 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, Kernel};
-use images::{ARCHITECTURES, Architecture, Images};
+use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
 use initramfs::Initramfs;
 use machine::Report;
 use matrix::{Cell, Matrix};
@@ -154,7 +154,8 @@ fn main() -> ExitCode {
             trials.push(Trial::ignorable_test(name, move || {
                 let images = match images {
                     Ok(images) => images,
-                    Err(reason) => return skipped(&reason),
+                    Err(Unbuilt::NoToolchain(reason)) => return skipped(&reason),
+                    Err(Unbuilt::Failed(reason)) => return Err(reason.into()),
                 };
                 let (bytes, budget) = (images.program.len(), architecture.budget);
                 let line = format!("{bytes} bytes on {} ({})", architecture.name, images.how);
@@ -241,14 +242,11 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 }
 
 fn skipped(reason: &str) -> Result<Completion, Failed> {
-    Ok(Completion::ignored_with(format!("skipped: {reason}")))
+    Ok(Completion::ignored_with(format!("skipped: {}", reason.replace('\n', " "))))
 }
 
 /// The images for each architecture of which a trial is chosen.
-fn build_images(
-    names: &[String],
-    is_chosen: &impl Fn(&str) -> bool,
-) -> BTreeMap<&'static str, Result<Arc<Images>, String>> {
+fn build_images(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> AllImages {
     let mut images = BTreeMap::new();
     for architecture in ARCHITECTURES {
         let prefix = format!("{}::", architecture.name);
@@ -257,14 +255,19 @@ fn build_images(
         }
         eprintln!("building for {}", architecture.name);
         let built = images::build(architecture).map(Arc::new);
-        if let Err(reason) = &built {
-            eprintln!("SKIPPED: {}: {reason}", architecture.name);
+        match &built {
+            Err(Unbuilt::NoToolchain(reason)) => {
+                eprintln!("SKIPPED: {}: {reason}", architecture.name)
+            }
+            Err(Unbuilt::Failed(reason)) => eprintln!("FAILED: {}: {reason}", architecture.name),
+            Ok(_) => {}
         }
         images.insert(architecture.name, built);
     }
     images
 }
 
+type AllImages = BTreeMap<&'static str, Result<Arc<Images>, Unbuilt>>;
 type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String>>;
 
 /// What a machine boots beside the images.
@@ -367,10 +370,7 @@ fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8
 }
 
 /// Boots every machine whose images and kernel are there, two at a time.
-fn boot_all(
-    images: &BTreeMap<&'static str, Result<Arc<Images>, String>>,
-    kernels: &Kernels,
-) -> Machines {
+fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
     let machines = Mutex::new(Machines::new());
     let mut waiting: Vec<_> = Vec::new();
     for (architecture, series) in machine_list() {
@@ -379,15 +379,17 @@ fn boot_all(
         else {
             continue;
         };
-        match (images, kernel) {
+        let machine = match (images, kernel) {
             (Ok(images), Ok(kernel)) => {
                 waiting.push((architecture, series, Arc::clone(images), Arc::clone(kernel)));
+                continue;
             }
-            (Err(reason), _) | (_, Err(reason)) => {
-                let mut machines = machines.lock().expect("nobody panics with it");
-                machines.insert(key, Machine::Skipped(reason.clone()));
+            (Err(Unbuilt::Failed(reason)), _) => Machine::Failed(reason.clone()),
+            (Err(Unbuilt::NoToolchain(reason)), _) | (_, Err(reason)) => {
+                Machine::Skipped(reason.clone())
             }
-        }
+        };
+        machines.lock().expect("nobody panics with it").insert(key, machine);
     }
     let waiting = Mutex::new(waiting.into_iter());
     thread::scope(|scope| {
