@@ -46,8 +46,7 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                 };
             }
             [b'-', _, ..] => {
-                let mut letters = argument[1..].iter().enumerate();
-                while let Some((at, letter)) = letters.next() {
+                for (at, letter) in argument[1..].iter().enumerate() {
                     if !b"dfb".contains(letter) {
                         match letter {
                             b'K' => plan.keep = true,
