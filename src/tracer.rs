@@ -129,8 +129,7 @@ impl Tracer<'_> {
             Err(errno) => return self.judge_nothing(errno),
         };
 
-        let mut rest = buffer.get(..read).unwrap_or_default();
-        let Some(path) = ZStr::take(&mut rest) else {
+        let Some(path) = buffer.get(..read).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             if read < buffer.len() {
                 return self.cannot_read(Errno::EFAULT);
             }
@@ -139,8 +138,6 @@ impl Tracer<'_> {
             }
             return self.cannot_read(Errno::ENAMETOOLONG);
         };
-        let length = read - rest.len() - 1;
-
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
         } else {
@@ -148,8 +145,11 @@ impl Tracer<'_> {
         }
 
         if policy::creates(path) {
+            let length = path.count();
             let mode = self.mode() as u32;
-            let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length).unwrap_or_default();
+            let Some(beneath) = buffer.get_mut(policy::BENEATH.count_bytes()..=length) else {
+                return;
+            };
             match self.place.make(beneath, mode) {
                 // An odd number for mkdir: it shows that the tracer made it up.
                 Ok(()) => self.let_call_return(length as i64),
