@@ -15,9 +15,13 @@
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
+use crate::options::number;
 use crate::print::compose;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
 use crate::text;
+
+/// Only the tracer reads another's memory.
+const ME: Process = Process::TRACER;
 
 /// The memory of the processes under the filter.
 pub struct Memory {
@@ -68,7 +72,7 @@ impl Memory {
     #[inline(never)]
     fn forget(&mut self) {
         if self.file != Fd::NONE {
-            sys::close(self.file).or_fail(Process::TRACER);
+            sys::close(self.file).or_fail(ME);
             self.file = Fd::NONE;
         }
     }
@@ -77,8 +81,15 @@ impl Memory {
 /// Opens the memory of `pid`; [`Fd::NONE`] if that cannot be done.
 #[inline(never)]
 fn open(pid: Pid) -> Fd {
-    // The longest PID has ten digits: the name fits, a NUL behind it.
+    let me = sys::getpid().or_fail(ME);
+    // The longest PID has ten digits: they fit, a NUL behind them.
     let mut name = [0; 32];
+    // In a PID namespace that was given another one's /proc, a directory there has the PID of another
+    // process, whose memory the ID check could not tell from the right one's.
+    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut name).regardless();
+    if ZStr::take(&mut &name[..]).and_then(number) != Some(me.0) {
+        return Fd::NONE;
+    }
     compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
     let Some(name) = ZStr::take(&mut &name[..]) else { return Fd::NONE };
     sys::openat(AT_FDCWD, name, O_READ).result().unwrap_or(Fd::NONE)

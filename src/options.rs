@@ -173,7 +173,7 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.
-fn number(mut string: ZStr) -> Option<u32> {
+pub(crate) fn number(mut string: ZStr) -> Option<u32> {
     string.split_first()?;
     string.try_fold(0_u32, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
