@@ -64,7 +64,7 @@ fn without_the_option_nothing_is_let_through() {
     let outside = tempfile::Builder::new().prefix("seccomp-notify-min.").tempdir_in("/var/tmp");
     let outside = outside.unwrap();
     let path = outside.path().join("x").into_os_string();
-    Script::new().directory(&path, EPERM).verify(&[path.clone()], || {
+    Script::new().directory(&path, EPERM).verify(std::slice::from_ref(&path), || {
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     });
 }

@@ -430,7 +430,8 @@ proptest! {
         let directories: Vec<Vec<u8>> =
             std::iter::from_fn(|| walk.next_directory()).map(Iterator::collect).collect();
         let operands: Vec<Vec<u8>> = Scan::new(&arguments)
-            .filter_map(|(letter, value)| (letter == OPERAND).then(|| value.collect()))
+            .filter(|&(letter, _)| letter == OPERAND)
+            .map(|(_, value)| value.collect())
             .collect();
         prop_assert_eq!(directories, operands);
     }
