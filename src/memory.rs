@@ -15,22 +15,28 @@
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
+use crate::options::number;
 use crate::print::compose;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
-use crate::text;
+use crate::text::{self, Text, name};
+
+/// Only the tracer reads another's memory.
+const ME: Process = Process::TRACER;
 
 /// The memory of the processes under the filter.
 pub struct Memory {
-    /// The process whose descriptor is kept.
+    /// The process whose descriptor is kept from one read to the next.
     target: Pid,
-    kept: Fd,
+    /// Whose memory the open file is, if one is open.
+    owner: Pid,
+    file: Fd,
 }
 
 impl Memory {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(target: Pid) -> Self {
-        Self { target, kept: Fd::NONE }
+        Self { target, owner: target, file: Fd::NONE }
     }
 
     /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
@@ -42,28 +48,55 @@ impl Memory {
     /// else as `pread(2)` has them.
     #[inline(never)]
     pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<u32, Errno> {
-        if pid == self.target && self.kept != Fd::NONE {
-            let read = sys::pread(self.kept, buffer, address).result();
-            if read != Ok(0) {
+        if pid != self.owner || pid != self.target {
+            self.forget();
+            self.owner = pid;
+        }
+        loop {
+            let fresh = self.file == Fd::NONE;
+            if fresh {
+                self.file = open(pid);
+            }
+            if self.file == Fd::NONE {
+                return sys::process_vm_readv(pid, buffer, address);
+            }
+            let read = sys::pread(self.file, buffer, address).result();
+            if fresh || read != Ok(0) {
                 return read;
             }
-            sys::close(self.kept).or_fail(Process::TRACER);
-            self.kept = Fd::NONE;
+            self.forget();
         }
-
-        // The longest PID has ten digits: the name fits, a NUL behind it.
-        let mut name = [0; 32];
-        compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
-        let Some(name) = ZStr::take(&mut &name[..]) else { return Ok(0) };
-        let Ok(file) = sys::openat(AT_FDCWD, name, O_READ).result() else {
-            return sys::process_vm_readv(pid, buffer, address);
-        };
-        let read = sys::pread(file, buffer, address).result();
-        if pid == self.target {
-            self.kept = file;
-        } else {
-            sys::close(file).or_fail(Process::TRACER);
-        }
-        read
     }
+
+    /// The name of the call that read last.
+    #[must_use]
+    pub fn call(&self) -> Text {
+        if self.file == Fd::NONE { name::process_vm_readv } else { name::pread64 }
+    }
+
+    /// Closes the file.
+    #[inline(never)]
+    fn forget(&mut self) {
+        if self.file != Fd::NONE {
+            sys::close(self.file).or_fail(ME);
+            self.file = Fd::NONE;
+        }
+    }
+}
+
+/// Opens the memory of `pid`; [`Fd::NONE`] if that cannot be done.
+#[inline(never)]
+fn open(pid: Pid) -> Fd {
+    let me = sys::getpid().or_fail(ME);
+    // The longest PID has ten digits: they fit, a NUL behind them.
+    let mut file = [0; 32];
+    // In a PID namespace that was given another one's /proc, a directory there has the PID of another
+    // process, whose memory the ID check could not tell from the right one's.
+    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut file).regardless();
+    if ZStr::take(&mut &file[..]).and_then(number) != Some(me.0) {
+        return Fd::NONE;
+    }
+    compose(&mut file, text::MEMORY_FILE, None, &[pid.0.into()]);
+    let Some(file) = ZStr::take(&mut &file[..]) else { return Fd::NONE };
+    sys::openat(AT_FDCWD, file, O_READ).result().unwrap_or(Fd::NONE)
 }

@@ -189,7 +189,7 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.
-fn number(mut string: ZStr) -> Option<u32> {
+pub(crate) fn number(mut string: ZStr) -> Option<u32> {
     let mut number = 0_u64;
     loop {
         let (byte, rest) = string.split_first()?;

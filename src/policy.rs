@@ -91,7 +91,8 @@ fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Result<Fd, Errno> {
     };
     call.result().map_err(|errno| {
         // A link is refused, whatever stood in the way besides.
-        if sys::readlinkat(directory, name).is_ok() { Errno::EPERM } else { errno }
+        let link = sys::readlinkat(directory, name, &mut [0]).result();
+        if link.is_ok() { Errno::EPERM } else { errno }
     })
 }
 

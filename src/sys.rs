@@ -64,6 +64,13 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         Self { number, name, arguments, meaning: PhantomData }
     }
 
+    /// The call's name, for an error line.
+    #[inline(always)]
+    #[must_use]
+    pub fn name(&self) -> Text {
+        self.name
+    }
+
     /// The value; any error ends `process`, which tells of it.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {
@@ -593,18 +600,13 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<u32
     call.once()
 }
 
-/// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t 1)`: does not read the
-/// link, only tells whether it is one
-///
-/// # Errors
-/// As `readlink(2)` has them; EINVAL if it is none.
+/// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: the value is in
+/// bytes; EINVAL if there is no link
 #[inline(always)]
-pub fn readlinkat(directory: Fd, path: ZStr) -> Result<(), Errno> {
-    let mut byte = 0_u8;
-    // SAFETY: reads `path` up to its NUL and writes one byte.
-    let call: Call<(), 4> =
-        unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), &raw mut byte, 1) };
-    call.result()
+pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Call<'a, u32, 4> {
+    let (address, length) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: reads `path` up to its NUL and writes within `buffer`.
+    unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
 }
 
 /// A control message with one descriptor (`cmsg(3)`).

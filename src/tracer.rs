@@ -129,8 +129,7 @@ impl Tracer<'_> {
             Err(errno) => return self.judge_nothing(errno),
         };
 
-        let mut rest = buffer.get(..read).unwrap_or_default();
-        let Some(path) = ZStr::take(&mut rest) else {
+        let Some(path) = buffer.get(..read).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             if read < buffer.len() {
                 return self.cannot_read(Errno::EFAULT);
             }
@@ -139,8 +138,6 @@ impl Tracer<'_> {
             }
             return self.cannot_read(Errno::ENAMETOOLONG);
         };
-        let length = read - rest.len() - 1;
-
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
         } else {
@@ -148,9 +145,11 @@ impl Tracer<'_> {
         }
 
         if policy::creates(path) {
+            let length = path.count();
             let mode = self.mode() as u32;
-            let beneath =
-                buffer.get_mut(policy::BENEATH.count_bytes()..=length).unwrap_or_default();
+            let Some(beneath) = buffer.get_mut(policy::BENEATH.count_bytes()..=length) else {
+                return;
+            };
             match self.place.make(beneath, mode) {
                 // An odd number for mkdir: it shows that the tracer made it up.
                 Ok(()) => self.let_call_return(length as i64),
@@ -189,16 +188,16 @@ impl Tracer<'_> {
     #[cold]
     #[inline(never)]
     fn judge_nothing(&mut self, errno: Errno) {
-        let hint = match errno {
+        let call = self.memory.call();
+        match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => return self.cannot_read(Errno::EFAULT),
-            // Only the way without /proc fails like this.
-            Errno::EPERM => text::HINT_MEMORY,
-            Errno::ENOSYS => text::HINT_PROC,
-            _ => ME.fail(text::name::pread64, errno),
-        };
-        ME.give_up(text::name::process_vm_readv, errno, hint)
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => self.cannot_read(Errno::EFAULT),
+            // The way without /proc fails like this.
+            Errno::EPERM => ME.give_up(call, errno, text::HINT_MEMORY),
+            Errno::ENOSYS => ME.give_up(call, errno, text::HINT_PROC),
+            _ => ME.fail(call, errno),
+        }
     }
 
     /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.

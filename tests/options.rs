@@ -16,17 +16,18 @@ use seccomp_notify_min::text::{self, Text};
 
 // ---- Black box
 
-/// The usage text, as it must be.
-const USAGE: &str = "\
-usage: seccomp-notify-min [options] <dir> <dir>...
-  -d <secs>   the tracer waits before it looks into the target
-  -f e|t      second filter for mkdir: e errno, t trace
-  -K          wait for the tracer instead of killing it
-  -w          once received, only a fatal signal ends a call
-  -c          let paths outside /tmp through
-  -b <count>  make each call count times and measure
-  -h, --help  -V, --version
-";
+/// The usage text: what follows an error, and what help prints.
+fn usage() -> String {
+    let outcome = program(["-h"]).finish();
+    assert_eq!((outcome.ended, outcome.err()), (Ended::Status(0), String::new()));
+    let usage = outcome.out();
+    assert!(usage.starts_with("usage: seccomp-notify-min [options] "), "{usage}");
+    for option in ["-d", "-f", "-K", "-w", "-c", "-b", "-h", "--help", "-V", "--version"] {
+        assert!(usage.contains(&format!(" {option}")), "{option}: {usage}");
+    }
+    assert!(usage.lines().all(|line| line.len() < 80), "it fits a terminal: {usage}");
+    usage
+}
 
 /// Runs a command line that is wrong and returns the line that says so.
 fn complaint<S: AsRef<OsStr>>(arguments: &[S]) -> String {
@@ -46,7 +47,7 @@ fn complaint<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     assert_eq!(run.packets.len(), 1, "one write: {run:#?}");
     let err = String::from_utf8(run.of(Stream::Err)).expect("text");
     let (line, usage) = err.split_once('\n').expect("a line");
-    assert_eq!(usage, USAGE);
+    assert_eq!(usage, self::usage());
     let said = line.strip_prefix("seccomp-notify-min: ").expect("the line names the program");
     said.to_owned()
 }
@@ -61,111 +62,78 @@ fn the_test_that_nothing_is_started_would_see_it() {
     assert_eq!(run.ended, Ended::Signal(libc::SIGSYS));
 }
 
+/// Checks that a command line is wrong and that the line which says so names `argument`.
+fn is_blamed<S: AsRef<OsStr>>(argument: &str, arguments: &[S]) {
+    let shown = String::from_utf8(common::transcript::shown(argument.as_bytes())).unwrap();
+    let line = complaint(arguments);
+    assert!(line.contains(&format!("\"{shown}\"")), "{argument:?}: {line}");
+}
+
 #[test]
 fn no_directory_at_all_is_a_usage_error() {
     for arguments in [&[][..], &["-K"], &["--"], &["-d", "3"], &["-K", "-f", "e", "--"]] {
-        assert_eq!(complaint(arguments), "no directory given", "{arguments:?}");
+        assert!(complaint(arguments).contains("no directory"), "{arguments:?}");
     }
 }
 
 #[test]
 fn an_unknown_option_is_named_by_the_argument_it_stands_in() {
-    for arguments in [
-        ["-x", "/etc/c"],
-        ["-Kx", "/etc/c"],
-        ["-xd2", "/etc/c"],
-        ["-K-", "/etc/c"],
-        ["--halp", "/etc/c"],
-        ["--helpme", "/etc/c"],
-        ["--help=1", "/etc/c"],
-        ["--d", "/etc/c"],
-        ["---", "/etc/c"],
-        ["-:", "/etc/c"],
-        ["-?", "/etc/c"],
-        ["-k", "/etc/c"],
-        ["-\u{1}", "/etc/c"],
-        ["-K\u{1}", "/etc/c"],
-        ["-\n", "/etc/c"],
-        ["-\\", "/etc/c"],
-    ] {
-        let shown = String::from_utf8(common::transcript::shown(arguments[0].as_bytes())).unwrap();
-        let [option, directory] = arguments;
-        for arguments in [[option, directory], [directory, option]] {
-            assert_eq!(complaint(&arguments), format!("unknown option in \"{shown}\""));
-        }
+    for option in ["-x", "-Kx", "-xd2", "-K-", "--halp", "--helpme", "--help=1", "--d", "---"]
+        .into_iter()
+        .chain(["-:", "-?", "-k", "-\u{1}", "-K\u{1}", "-\n", "-\\", "-\u{e9}", "-W"])
+    {
+        is_blamed(option, &[option, "/etc/c"]);
+        is_blamed(option, &["/etc/c", option]);
     }
 }
 
 #[test]
 fn an_option_without_its_value_is_named_by_the_argument_it_stands_in() {
     for option in ["-d", "-Kf", "-b", "-wKcd"] {
-        assert_eq!(complaint(&["/etc/c", option]), format!("no value after \"{option}\""));
+        is_blamed(option, &["/etc/c", option]);
     }
 }
 
 #[test]
-fn a_wrong_value_is_named_with_what_would_be_right() {
-    let delay = |value| (vec!["-d", value, "/etc/c"], "-d takes a whole number of seconds");
-    let count = |value| (vec!["-b", value, "/etc/c"], "-b takes a number of calls, at least 1");
-    let second = |value| (vec!["-f", value, "/etc/c"], "-f takes e or t");
-    for (arguments, right) in [
-        delay(""),
-        delay("-1"),
-        delay("+1"),
-        delay(" 1"),
-        delay("1 "),
-        delay("1s"),
-        delay("0x1"),
-        delay("1.5"),
-        delay("1\n"),
-        delay("4294967296"),
-        delay("99999999999999999999999"),
-        delay("18446744073709551617"),
-        delay("--"),
-        delay("\u{661}"),
-        count(""),
-        count("0"),
-        count("00"),
-        count("-1"),
-        count("4294967296"),
-        count("ten"),
-        second(""),
-        second("E"),
-        second("ee"),
-        second("et"),
-        second("x"),
-        second("errno"),
-    ] {
-        let shown = String::from_utf8(common::transcript::shown(arguments[1].as_bytes())).unwrap();
-        assert_eq!(complaint(&arguments), format!("{right}, not \"{shown}\""), "{arguments:?}");
+fn a_wrong_value_is_named() {
+    let delays = ["", "-1", "+1", " 1", "1 ", "1s", "0x1", "1.5", "1\n", "4294967296", "--"]
+        .into_iter()
+        .chain(["99999999999999999999999", "18446744073709551617", "\u{661}"]);
+    let counts = ["", "0", "00", "-1", "4294967296", "ten"].into_iter();
+    let seconds = ["", "E", "ee", "et", "x", "errno", "e "].into_iter();
+    let options = delays.map(|delay| ("-d", delay)).chain(counts.map(|count| ("-b", count)));
+    for (option, value) in options.chain(seconds.map(|second| ("-f", second))) {
+        is_blamed(value, &[option, value, "/etc/c"]);
         // Attached.
-        if !arguments[1].is_empty() {
-            let attached = arguments[..2].concat();
-            let said = complaint(&[&attached, "/etc/c"]);
-            assert_eq!(said, format!("{right}, not \"{shown}\""), "{attached:?}");
+        if !value.is_empty() {
+            is_blamed(value, &[&[option, value].concat(), "/etc/c"]);
         }
     }
 }
 
 #[test]
 fn the_first_of_several_errors_is_told() {
-    let arguments = ["-f", "x", "-y", "-d"];
-    assert_eq!(complaint(&arguments), r#"-f takes e or t, not "x""#);
+    is_blamed("x", &["-f", "x", "-y", "-d"]);
+    is_blamed("-y", &["-y", "-f", "x", "-d"]);
+    is_blamed("-x", &["-x", "-h"]);
 }
 
 #[test]
 fn help_and_version_are_printed_on_the_standard_output() {
     let version = format!("seccomp-notify-min {}\n", env!("CARGO_PKG_VERSION"));
+    let (version, usage) = (&version[..], &usage()[..]);
     for (arguments, text) in [
-        (&["-h"][..], USAGE),
-        (&["--help"], USAGE),
-        (&["-Kh", "/etc/c"], USAGE),
-        (&["/etc/c", "--help"], USAGE),
-        (&["-h", "-x"], USAGE),
-        (&["-hV"], USAGE),
-        (&["-V"], &version),
-        (&["--version"], &version),
-        (&["-d", "1", "-V", "--help"], &version),
+        (&["-h"][..], usage),
+        (&["--help"], usage),
+        (&["-Kh", "/etc/c"], usage),
+        (&["/etc/c", "--help"], usage),
+        (&["-h", "-x"], usage),
+        (&["-hV"], usage),
+        (&["--he"], usage),
+        (&["--v", "--h"], version),
+        (&["-V"], version),
+        (&["--version"], version),
+        (&["-d", "1", "-V", "--help"], version),
     ] {
         let run = program(arguments).finish();
         assert_eq!(run.ended, Ended::Status(0), "{arguments:?}");
@@ -173,7 +141,6 @@ fn help_and_version_are_printed_on_the_standard_output() {
         assert_eq!(run.err(), "", "{arguments:?}");
         assert_eq!(run.packets.len(), 1, "one write: {run:#?}");
     }
-    assert!(USAGE.lines().all(|line| line.len() < 80), "the usage fits a terminal");
 }
 
 #[test]
@@ -185,11 +152,6 @@ fn help_that_cannot_be_printed_is_a_failure() {
         });
         assert_eq!(run.finish().ended, Ended::Status(1), "{argument}");
     }
-}
-
-#[test]
-fn an_option_that_comes_before_an_error_or_help_decides() {
-    assert_eq!(complaint(&["-x", "-h"]), r#"unknown option in "-x""#);
 }
 
 #[test]
@@ -346,13 +308,19 @@ fn scan(arguments: &[ZStr]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
     let (mut steps, mut operands) = (Vec::new(), Vec::new());
     for (letter, value) in Scan::new(arguments) {
         let value: Vec<u8> = value.collect();
-        match letter {
-            OPERAND => operands.push(value),
+        let letter = match letter {
+            OPERAND => {
+                operands.push(value);
+                continue;
+            }
             NO_VALUE => {
                 // The argument lacks the value of its last letter.
                 steps.push(Step::Valueless(*value.last().expect("the letter is in it")));
                 return (steps, None);
             }
+            letter => u8::try_from(letter).expect("any other is a byte"),
+        };
+        match letter {
             letter if VALUED.contains(&letter) => steps.push(Step::Value(letter, value)),
             letter if FLAGS.contains(&letter) => steps.push(Step::Flag(letter)),
             letter => {
@@ -382,17 +350,17 @@ fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Options, Text
             Step::Flag(b'h') => return Err(text::USAGE),
             Step::Flag(_) => return Err(text::VERSION),
             Step::Value(b'd', value) => {
-                options.delay = number(value).ok_or(text::BAD_DELAY)?;
+                options.delay = number(value).ok_or(text::BAD_VALUE)?;
             }
             Step::Value(b'b', value) => {
                 let count = number(value).filter(|&count| count > 0);
-                options.count = count.ok_or(text::BAD_COUNT)?;
+                options.count = count.ok_or(text::BAD_VALUE)?;
             }
             Step::Value(_, value) => {
                 options.second = Some(match &value[..] {
                     b"e" => Action::ERRNO,
                     b"t" => Action::TRACE,
-                    _ => return Err(text::BAD_SECOND),
+                    _ => return Err(text::BAD_VALUE),
                 });
             }
             Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
@@ -418,20 +386,13 @@ fn argument() -> impl Strategy<Value = CString> {
         1 => Just(c"".to_owned()),
         1 => Just(c"--help".to_owned()),
         1 => Just(c"--version".to_owned()),
+        1 => "--(h|he|hel|help|v|ve|version|versions|help=|x)".prop_map(|long| CString::new(long).unwrap()),
         4 => Just(c"/tmp/x".to_owned()),
         2 => Just(c"e".to_owned()),
         2 => "[0-9]{1,11}".prop_map(|digits| CString::new(digits).unwrap()),
         12 => after_dashes.prop_map(|bytes| CString::new([b"-", &bytes[..]].concat()).unwrap()),
         3 => proptest::collection::vec(byte, 0..5).prop_map(|bytes| CString::new(bytes).unwrap()),
     ]
-}
-
-/// getopt_long(3) takes an unambiguous beginning of a long option's name for the whole of it; the
-/// program does not, on purpose: a script that says `--v` would break with the next option.
-fn is_abbreviation(argument: &CString) -> bool {
-    let name = argument.to_bytes().split(|&byte| byte == b'=').next().unwrap_or_default();
-    name.len() > 2
-        && [&b"--help"[..], b"--version"].iter().any(|long| long.starts_with(name) && *long != name)
 }
 
 fn as_arguments(arguments: &[CString]) -> Vec<ZStr<'_>> {
@@ -445,7 +406,6 @@ proptest! {
     fn the_scan_agrees_with_the_c_librarys_getopt(
         arguments in proptest::collection::vec(argument(), 0..7)
     ) {
-        prop_assume!(!arguments.iter().any(is_abbreviation));
         let arguments = [vec![c"name".to_owned()], arguments].concat();
         let expected = witness(&arguments);
         let arguments = as_arguments(&arguments);
@@ -470,7 +430,8 @@ proptest! {
         let directories: Vec<Vec<u8>> =
             std::iter::from_fn(|| walk.next_directory()).map(Iterator::collect).collect();
         let operands: Vec<Vec<u8>> = Scan::new(&arguments)
-            .filter_map(|(letter, value)| (letter == OPERAND).then(|| value.collect()))
+            .filter(|&(letter, _)| letter == OPERAND)
+            .map(|(_, value)| value.collect())
             .collect();
         prop_assert_eq!(directories, operands);
     }
@@ -501,7 +462,8 @@ proptest! {
 fn an_empty_argument_vector_has_no_items() {
     assert!(Scan::new(&[]).next().is_none());
     let mut options = Options::default();
-    assert!(read(&[], &mut options) == Err((text::NO_DIRECTORY, None)));
+    let stop = read(&[], &mut options).expect_err("there is no directory");
+    assert_eq!(stop.0, text::NO_DIRECTORY);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use super::{Ended, Outcome, Packet, Run, Stream, program};
 pub enum Fate {
     /// The tracer makes it.
     Created,
+    /// With `-c`, the target itself makes it.
+    Permitted,
     /// The tracer answers with this error.
     Refused(&'static str),
     /// The tracer says farewell after it.
@@ -152,9 +154,9 @@ impl Script {
         for (i, (path, fate)) in self.directories.iter().enumerate() {
             let next = self.announcement(i + 1);
             match fate {
-                Fate::Created => {
-                    let length = path.len();
-                    let line = format!("Target process: SUCCESS: mkdir(2) returned = {length}\n");
+                Fate::Created | Fate::Permitted => {
+                    let value = if *fate == Fate::Created { path.len() } else { 0 };
+                    let line = format!("Target process: SUCCESS: mkdir(2) returned = {value}\n");
                     writes.push((Stream::Out, [line.into_bytes(), next].concat()));
                 }
                 Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => {
@@ -236,7 +238,7 @@ impl Script {
         let mut asked = tracer[1..].iter().copied();
         for (path, fate) in &self.directories {
             let result = target[at];
-            at += if *fate == Fate::Created { 1 } else { 2 };
+            at += if matches!(fate, Fate::Created | Fate::Permitted) { 1 } else { 2 };
             if !matches!(fate, Fate::Unasked(_)) {
                 let count = match fate {
                     Fate::Unreadable(_) => 2,

@@ -260,7 +260,7 @@ fn build_images(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> AllImage
                 eprintln!("SKIPPED: {}: {reason}", architecture.name)
             }
             Err(Unbuilt::Failed(reason)) => eprintln!("FAILED: {}: {reason}", architecture.name),
-            Ok(_) => {}
+            Ok(images) => eprintln!("{}: {} bytes", architecture.name, images.program.len()),
         }
         images.insert(architecture.name, built);
     }
