@@ -25,8 +25,6 @@ pub const MSG_NOSIGNAL: u32 = net::MSG_NOSIGNAL;
 /// A handle on a place in the file system, not a file opened; no symbolic link followed to it, and
 /// gone after an exec (`linux/fcntl.h`).
 pub const O_PLACE: u32 = general::O_PATH | general::O_NOFOLLOW | general::O_CLOEXEC;
-/// Fail with ENOTDIR unless it is a directory (`linux/fcntl.h`).
-pub const O_DIRECTORY: u32 = general::O_DIRECTORY;
 /// Open for reading; gone after an exec (`linux/fcntl.h`).
 pub const O_READ: u32 = general::O_RDONLY | general::O_CLOEXEC;
 /// The bytes of a path with its NUL that the kernel takes (`linux/limits.h`).

@@ -185,9 +185,9 @@ usage: seccomp-notify-min [options] dir...
 
     ; calls:
         clock_gettime clone close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
-        process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg socketpair wait4 write
+        process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg setitimer socketpair wait4 write
     ; untold:
-        exit_group mkdir mkdirat munmap readlinkat setitimer
+        exit_group mkdir mkdirat munmap readlinkat
 
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.

@@ -131,12 +131,13 @@ impl Tracer<'_> {
 
         let Some(path) = buffer.get(..read).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             if read < buffer.len() {
-                return self.cannot_read(Errno::EFAULT);
+                return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
             }
             if read < PATH_MAX {
                 return self.judge_long_path();
             }
-            return self.cannot_read(Errno::ENAMETOOLONG);
+            let too_long = Errno::ENAMETOOLONG;
+            return self.cannot_read(text::PATH, too_long, too_long);
         };
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
@@ -192,7 +193,9 @@ impl Tracer<'_> {
         match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => self.cannot_read(Errno::EFAULT),
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
+                self.cannot_read(call, errno, Errno::EFAULT);
+            }
             // The way without /proc fails like this.
             Errno::EPERM => ME.give_up(call, errno, text::HINT_MEMORY),
             Errno::ENOSYS => ME.give_up(call, errno, text::HINT_PROC),
@@ -200,12 +203,13 @@ impl Tracer<'_> {
         }
     }
 
-    /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
+    /// Refuses, with the errno that the kernel would give, a path that cannot be read because of what
+    /// is told. That is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&mut self, errno: Errno) {
+    fn cannot_read(&mut self, what: Text, why: Errno, errno: Errno) {
         self.fail_call(errno);
         self.tell_got_late();
-        ME.complain(text::PATH, errno);
+        ME.complain(what, why);
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.
