@@ -149,7 +149,8 @@ impl Tracer<'_> {
 
         if policy::creates(path) {
             let mode = self.mode() as u32;
-            let beneath = buffer.get_mut(policy::BENEATH.count_bytes()..=length).unwrap_or_default();
+            let beneath =
+                buffer.get_mut(policy::BENEATH.count_bytes()..=length).unwrap_or_default();
             match self.place.make(beneath, mode) {
                 // An odd number for mkdir: it shows that the tracer made it up.
                 Ok(()) => self.let_call_return(length as i64),
