@@ -79,6 +79,8 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
         "--help",
         "--version",
         "--hel",
+        "--v",
+        "--x",
         "--help=",
         "--delay",
         "e",
@@ -157,7 +159,7 @@ fn compare(verdict: &Verdict, outcome: &Outcome, usage: &[u8]) -> Result<(), Str
                     let quoted = [b"\"", &escaped(named)[..], b"\"\n"].concat();
                     is(line.ends_with(&quoted), "the argument's name")
                 }
-                None => is(!line.contains(&b'"'), "no argument is wrong"),
+                None => is(line.contains(&b'"'), "the argument behind which one is missing"),
             }
         }
         Verdict::Run(plan) if plan.count > 0 => {

@@ -27,23 +27,22 @@ fuzz_target!(|input: &[u8]| {
         (Err((text, _)), Verdict::Version) => assert_eq!(text, text::VERSION),
         (Err((text, named)), Verdict::Wrong(wanted)) => {
             assert!(text != text::USAGE && text != text::VERSION);
-            assert_eq!(named.map(|it| it.collect::<Vec<u8>>()), wanted);
+            if let Some(wanted) = wanted {
+                assert_eq!(named.collect::<Vec<u8>>(), wanted);
+            }
         }
         (Ok(()), Verdict::Run(plan)) => {
             let second = match plan.second {
-                None => None,
-                Some('e') => Some(Action::ERRNO),
-                Some(_) => Some(Action::TRACE),
+                None => Action::NONE,
+                Some('e') => Action::ERRNO,
+                Some(_) => Action::TRACE,
             };
-            let wanted = Options {
-                delay: plan.delay,
-                second,
-                keep: plan.keep,
-                killable: plan.killable,
-                let_through: plan.let_through,
-                count: plan.count,
-            };
-            assert_eq!(options, wanted);
+            assert_eq!(
+                (options.delay, options.second, options.count),
+                (plan.delay, second, plan.count)
+            );
+            let letters = (options.keep(), options.killable(), options.let_through());
+            assert_eq!(letters, (plan.keep, plan.killable, plan.let_through));
             let mut scan = Scan::new(&given);
             let directories: Vec<Vec<u8>> =
                 std::iter::from_fn(|| scan.next_directory()).map(Iterator::collect).collect();

@@ -178,11 +178,10 @@ impl Case {
         *target += &format!("Target process: PID = {}\n", pid(Role::Target));
         *tracer += &format!("Tracer: PID = {}\n", pid(Role::Tracer));
         let paths = self.arguments(run.directory.path());
-        let paths = paths.iter().zip(&self.arguments).filter_map(|(path, argument)| {
-            (!matches!(argument, Argument::Option(_))).then(|| path.as_bytes())
-        });
-        for (path, made) in paths.zip(made) {
-            let path = String::from_utf8_lossy(path);
+        let paths =
+            paths.iter().zip(&self.arguments).filter(|(_, it)| !matches!(it, Argument::Option(_)));
+        for ((path, _), made) in paths.zip(made) {
+            let path = path.to_string_lossy();
             *target += &format!("\nTarget process: about to make directory \"{path}\"\n");
             match made.result {
                 Ok(value) => {

@@ -299,7 +299,7 @@ pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
         outcome: Outcome { done: vec![0; script.rules.len()], ..Outcome::default() },
     };
     run.adopt(first, Role::Parent);
-    run.to_the_end();
+    run.follow();
     let mut outcome = run.outcome;
     outcome.out = contents(out);
     outcome.err = contents(err);
@@ -420,7 +420,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) {
+    fn follow(&mut self) {
         let begin = Instant::now();
         let mut parent_ended = None;
         while !self.processes.is_empty() || !self.early.is_empty() {

@@ -4,7 +4,8 @@
 /// What the program must make of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A usage error, and the argument that its line names.
+    /// A usage error, and the argument that its line names; nothing if no argument is wrong, but one is
+    /// missing.
     Wrong(Option<Vec<u8>>),
     Help,
     Version,
@@ -34,11 +35,18 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                 plan.directories.extend(rest.by_ref().cloned());
                 break;
             }
-            b"--help" => return Verdict::Help,
-            b"--version" => return Verdict::Version,
+            // A long option may be abbreviated, as getopt_long has it.
+            [b'-', b'-', long @ ..] => {
+                return if b"help".starts_with(long) {
+                    Verdict::Help
+                } else if b"version".starts_with(long) {
+                    Verdict::Version
+                } else {
+                    Verdict::Wrong(Some(argument.clone()))
+                };
+            }
             [b'-', _, ..] => {
-                let mut letters = argument[1..].iter().enumerate();
-                while let Some((at, letter)) = letters.next() {
+                for (at, letter) in argument[1..].iter().enumerate() {
                     if !b"dfb".contains(letter) {
                         match letter {
                             b'K' => plan.keep = true,
