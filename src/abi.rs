@@ -20,8 +20,6 @@ pub const CLOCK_MONOTONIC: u32 = general::CLOCK_MONOTONIC;
 pub const ITIMER_REAL: u32 = general::ITIMER_REAL;
 /// Pages that no file stands behind (`linux/mman.h`).
 pub const MAP_PRIVATE_ANONYMOUS: u32 = general::MAP_PRIVATE | general::MAP_ANONYMOUS;
-/// EPIPE instead of SIGPIPE (`linux/socket.h`).
-pub const MSG_NOSIGNAL: u32 = net::MSG_NOSIGNAL;
 /// A handle on a place in the file system, not a file opened; no symbolic link followed to it, and
 /// gone after an exec (`linux/fcntl.h`).
 pub const O_PLACE: u32 = general::O_PATH | general::O_NOFOLLOW | general::O_CLOEXEC;
@@ -98,7 +96,7 @@ pub const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: usize =
 pub struct Request {
     /// What every kernel since 5.0 has.
     pub notif: seccomp_notif,
-    growth: [u64; 6],
+    growth: [u64; 8],
 }
 
 impl Request {
@@ -110,7 +108,7 @@ impl Request {
             flags: 0,
             data: seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },
         },
-        growth: [0; 6],
+        growth: [0; 8],
     };
 }
 

@@ -45,7 +45,10 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let mut said = true;
     if options.count == 0 {
         // A full device does not keep the tracer alive.
-        said = ME.try_say(if options.keep { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS }, &[]);
+        said = ME.try_say(
+            if options.keep { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS },
+            &[],
+        );
     }
 
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what

@@ -24,10 +24,10 @@ pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
     ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PR_SET_NO_NEW_PRIVS, PROT_READ_WRITE, Request, Response,
-    SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
-    SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
-    seccomp_notif_sizes, sock_filter, sock_fprog,
+    SOL_SOCKET, SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr,
+    pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
 use crate::failure::{Process, Speech};
@@ -602,22 +602,27 @@ pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Ca
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
 }
 
-/// A control message with one descriptor (`cmsg(3)`).
-#[repr(C)]
-pub struct Rights {
-    /// Its length, level and type.
-    pub header: cmsghdr,
-    /// The descriptor's number.
-    pub fd: Fd,
-    /// Up to the alignment that the kernel wants.
-    pub padding: u32,
-}
-
 /// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
-/// is one byte, since a stream carries no message without data, with `rights`. Returns the number of
-/// bytes, 0 at the end of the stream; any error ends `process`
+/// is one byte, since a stream carries no message without data, with one descriptor (`cmsg(3)`): `fd`
+/// is sent, or stands for one that does not come. Returns the one that came, nothing at the end of
+/// the stream; any error ends the process that does this
 #[inline(never)] // two of its kind
-pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> u32 {
+pub fn message(direction: Direction, socket: Fd, fd: Fd) -> Option<Fd> {
+    /// Aligned as the kernel wants it.
+    #[repr(C, align(8))]
+    struct Rights {
+        header: cmsghdr,
+        fd: Fd,
+    }
+    let mut rights = Rights {
+        header: cmsghdr {
+            // Without the padding behind the descriptor.
+            cmsg_len: size_of::<cmsghdr>() + size_of::<Fd>(),
+            cmsg_level: SOL_SOCKET as i32,
+            cmsg_type: SCM_RIGHTS as i32,
+        },
+        fd,
+    };
     let mut byte = 0_u8;
     let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let mut message = msghdr {
@@ -626,7 +631,7 @@ pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32
         // `net::iovec` is opaque; this is the same structure.
         msg_iov: (&raw mut data).cast(),
         msg_iovlen: 1,
-        msg_control: (&raw mut *rights).cast(),
+        msg_control: (&raw mut rights).cast(),
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
     };
@@ -636,14 +641,14 @@ pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32
     let (call, process): (Call<u32, 3>, _) = unsafe {
         match direction {
             Direction::Receive => {
-                (call!(recvmsg, socket.0.cast_unsigned(), message, flags), Process::TRACER)
+                (call!(recvmsg, socket.0.cast_unsigned(), message, 0), Process::TRACER)
             }
             Direction::Send => {
-                (call!(sendmsg, socket.0.cast_unsigned(), message, flags), Process::TARGET)
+                (call!(sendmsg, socket.0.cast_unsigned(), message, 0), Process::TARGET)
             }
         }
     };
-    call.or_fail(process)
+    if call.or_fail(process) == 0 { None } else { Some(rights.fd) }
 }
 
 /// Which way a [`message`] goes.
