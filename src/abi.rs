@@ -59,8 +59,11 @@ pub const SIGINT: u32 = general::SIGINT;
 pub const SIGKILL: u32 = general::SIGKILL;
 /// See [`SIGALRM`].
 pub const SIGPIPE: u32 = general::SIGPIPE;
-/// The mask that blocks SIGTERM alone: signal 1 has the lowest bit.
-pub const BLOCK_SIGTERM: u64 = 1 << (SIGTERM - 1);
+/// The signals blocked at all times (signal 1 has the lowest bit): SIGPIPE, since a closed pipe is a
+/// failure to be told, like any other.
+pub const HOLD: u64 = 1 << (SIGPIPE - 1);
+/// The same with SIGTERM.
+pub const HOLD_SIGTERM: u64 = HOLD | 1 << (SIGTERM - 1);
 /// See [`SIGALRM`].
 pub const SIGTERM: u32 = general::SIGTERM;
 /// Replace the mask of blocked signals (`linux/signal.h`).

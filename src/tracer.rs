@@ -2,7 +2,7 @@
 //! the target's place, and answers.
 
 use crate::abi::{
-    BLOCK_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
+    HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
     seccomp_notif_sizes,
 };
 use crate::arch;
@@ -159,7 +159,7 @@ impl Tracer<'_> {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the
             // tracer: let it be said all the same.
-            sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
+            sys::rt_sigprocmask(ME, HOLD_SIGTERM);
         } else if self.options.let_through {
             self.let_call_return(0);
             self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
