@@ -57,13 +57,13 @@ pub fn main(arguments: &[ZStr]) -> u32 {
     let mut options = Options::default();
     match options::read(arguments, &mut options) {
         Ok(()) => parent::run(&options, Scan::new(arguments)),
-        Err((what @ (text::USAGE | text::VERSION), _)) => {
+        // Asked for: the usage or the version.
+        Err((what, _)) if what.0 >= text::FIRST_OUTPUT.0 => {
             Process::PARENT.say(what, []);
             status::SUCCESS
         }
         Err((what, argument)) => {
-            let numbers = [what.0.into(), text::USAGE.0.into()];
-            Process::PARENT.say_about(text::USAGE_ERROR, argument, numbers);
+            Process::PARENT.say_about(text::USAGE_ERROR, Some(argument), [what.0.into()]);
             status::FAILURE
         }
     }

@@ -12,52 +12,77 @@ use crate::text::{self, Text};
 pub struct Options {
     /// `-d`: how long the tracer waits before it looks into the target, in seconds.
     pub delay: u32,
-    /// `-f`: what a second filter does with the notified call.
-    pub second: Option<Action>,
-    /// `-K`: wait for the tracer instead of killing it.
-    pub keep: bool,
-    /// `-w`: once received, only a fatal signal ends a call.
-    pub killable: bool,
-    /// `-c`: let paths outside /tmp through.
-    pub let_through: bool,
+    /// `-f`: what a second filter does with the notified call; [`Action::NONE`] if there is none.
+    pub second: Action,
     /// `-b`: how often each call is made in the measuring mode; 0 in the demonstration.
     pub count: u32,
+    /// The letters met, each as the bit that the low five bits of its code count.
+    pub letters: u32,
+}
+
+impl Options {
+    /// `-K`: wait for the tracer instead of killing it.
+    #[must_use]
+    pub fn keep(&self) -> bool {
+        self.has(b'K'.into())
+    }
+
+    /// `-w`: once received, only a fatal signal ends a call.
+    #[must_use]
+    pub fn killable(&self) -> bool {
+        self.has(b'w'.into())
+    }
+
+    /// `-c`: let paths outside /tmp through.
+    #[must_use]
+    pub fn let_through(&self) -> bool {
+        self.has(b'c'.into())
+    }
+
+    fn has(&self, letter: u32) -> bool {
+        self.letters & bit(letter) != 0
+    }
+}
+
+/// The bit of an option's letter, or of [`OPERAND`].
+const fn bit(letter: u32) -> u32 {
+    1 << (letter & 31)
 }
 
 /// Why there is nothing to run: the usage, the version, or what is wrong; with the argument or value
 /// that is wrong.
-pub type Stop<'a> = (Text, Option<ZStr<'a>>);
+pub type Stop<'a> = (Text, ZStr<'a>);
 
-/// In the place of an option's letter: a directory, as `getopt(3)` returns it.
-pub const OPERAND: u8 = 1;
-/// In the place of an option's letter: an option without its value, as `getopt(3)` returns it.
-pub const NO_VALUE: u8 = b':';
+/// In the place of an option's letter: a directory.
+pub const OPERAND: u32 = 0;
+/// In the place of an option's letter: an option without its value.
+pub const NO_VALUE: u32 = 256;
 
 /// The items of a command line, in their order: an option's letter with its value, or with the
 /// argument that it stands in; or [`OPERAND`] with the directory; or [`NO_VALUE`] with the
-/// argument that lacks one.
+/// argument that lacks one. Neither of these two is a byte that could be a letter.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
+    /// The argument that was read last, at first the program's name, and those that follow it. There
+    /// may be none at all (`execve(2)` with an empty argv, before Linux 5.18).
     arguments: &'a [ZStr<'a>],
-    /// The argument that is being read, and what is left of it if it is a cluster of options.
-    argument: ZStr<'a>,
+    /// What is left of that argument if it is a cluster of options.
     cluster: ZStr<'a>,
     /// Whether `--` has been met.
     ended: bool,
 }
 
 impl<'a> Scan<'a> {
-    /// Scans the arguments, the first of which is the program's name. There may be none at all
-    /// (`execve(2)` with an empty argv, before Linux 5.18).
+    /// Scans the arguments, the first of which is the program's name.
     #[must_use]
     pub fn new(arguments: &'a [ZStr<'a>]) -> Self {
-        let none = ZStr::from(c"");
-        let arguments = arguments.get(1..).unwrap_or_default();
-        Self { arguments, argument: none, cluster: none, ended: false }
+        Self { arguments, cluster: ZStr::from(c""), ended: false }
     }
 
-    fn next_argument(&mut self) -> Option<ZStr<'a>> {
-        let (&argument, rest) = self.arguments.split_first()?;
+    /// The next argument.
+    fn advance(&mut self) -> Option<ZStr<'a>> {
+        let [_, rest @ ..] = self.arguments else { return None };
+        let &argument = rest.first()?;
         self.arguments = rest;
         Some(argument)
     }
@@ -73,41 +98,48 @@ impl<'a> Scan<'a> {
 }
 
 impl<'a> Iterator for Scan<'a> {
-    type Item = (u8, ZStr<'a>);
+    type Item = (u32, ZStr<'a>);
 
-    fn next(&mut self) -> Option<(u8, ZStr<'a>)> {
+    fn next(&mut self) -> Option<(u32, ZStr<'a>)> {
         loop {
             if let Some((letter, rest)) = self.cluster.split_first() {
                 self.cluster = rest;
-                if !matches!(letter, b'd' | b'f' | b'b') {
-                    return Some((letter, self.argument));
+                let &argument = self.arguments.first()?;
+                if !matches!(letter, b'b' | b'd' | b'f') {
+                    return Some((letter.into(), argument));
                 }
                 self.cluster = ZStr::from(c"");
                 if !rest.is_empty() {
-                    return Some((letter, rest));
+                    return Some((letter.into(), rest));
                 }
-                return Some(match self.next_argument() {
-                    Some(value) => (letter, value),
-                    None => (NO_VALUE, self.argument),
+                return Some(match self.advance() {
+                    Some(value) => (letter.into(), value),
+                    None => (NO_VALUE, argument),
                 });
             }
 
-            let argument = self.next_argument()?;
-            self.argument = argument;
-            match argument.strip_prefix(ZStr::from(c"-")) {
-                Some(rest) if !self.ended && !rest.is_empty() => {
-                    self.cluster = rest;
-                    if rest == ZStr::from(c"-") {
-                        self.ended = true;
-                        self.cluster = ZStr::from(c"");
-                    } else if rest == ZStr::from(c"-help") {
-                        self.cluster = ZStr::from(c"h");
-                    } else if rest == ZStr::from(c"-version") {
-                        self.cluster = ZStr::from(c"V");
-                    }
-                }
+            let argument = self.advance()?;
+            let cluster = match argument.split_first() {
+                Some((b'-', cluster)) if !cluster.is_empty() && !self.ended => cluster,
                 _ => return Some((OPERAND, argument)),
+            };
+            let Some((b'-', long)) = cluster.split_first() else {
+                self.cluster = cluster;
+                continue;
+            };
+            if long.is_empty() {
+                self.ended = true;
+                continue;
             }
+            // Like getopt, this takes a long option's first letters for the whole.
+            let letter = if ZStr::from(c"help").strip_prefix(long).is_some() {
+                b'h'
+            } else if ZStr::from(c"version").strip_prefix(long).is_some() {
+                b'V'
+            } else {
+                b'-'
+            };
+            return Some((letter.into(), argument));
         }
     }
 }
@@ -118,65 +150,57 @@ impl<'a> Iterator for Scan<'a> {
 /// [`Stop`]: what is wrong, or that something was asked for which needs no run.
 #[inline(never)] // so that the options stay in one place in memory
 pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), Stop<'a>> {
-    let mut directories = false;
-    for (letter, value) in Scan::new(arguments) {
-        let stop = match letter {
-            OPERAND => {
-                directories = true;
-                continue;
+    const B: u32 = b'b' as u32;
+    const C: u32 = b'c' as u32;
+    const D: u32 = b'd' as u32;
+    const F: u32 = b'f' as u32;
+    const H: u32 = b'h' as u32;
+    const K: u32 = b'K' as u32;
+    const V: u32 = b'V' as u32;
+    const W: u32 = b'w' as u32;
+
+    let mut scan = Scan::new(arguments);
+    for (letter, value) in &mut scan {
+        match letter {
+            OPERAND | K | C | W => {}
+            B | D => match number(value) {
+                Some(number) if letter == D => options.delay = number,
+                Some(number) if number > 0 => options.count = number,
+                _ => return Err((text::BAD_VALUE, value)),
+            },
+            F => {
+                options.second = match value.split_first() {
+                    Some((b'e', rest)) if rest.is_empty() => Action::ERRNO,
+                    Some((b't', rest)) if rest.is_empty() => Action::TRACE,
+                    _ => return Err((text::BAD_VALUE, value)),
+                };
             }
-            b'K' => {
-                options.keep = true;
-                continue;
-            }
-            b'c' => {
-                options.let_through = true;
-                continue;
-            }
-            b'w' => {
-                options.killable = true;
-                continue;
-            }
-            b'b' => {
-                options.count = number(value).unwrap_or(0);
-                if options.count > 0 {
-                    continue;
-                }
-                text::BAD_COUNT
-            }
-            b'd' => {
-                if let Some(delay) = number(value) {
-                    options.delay = delay;
-                    continue;
-                }
-                text::BAD_DELAY
-            }
-            b'f' => {
-                if value == ZStr::from(c"e") {
-                    options.second = Some(Action::ERRNO);
-                    continue;
-                }
-                if value == ZStr::from(c"t") {
-                    options.second = Some(Action::TRACE);
-                    continue;
-                }
-                text::BAD_SECOND
-            }
-            b'h' => text::USAGE,
-            b'V' => text::VERSION,
-            NO_VALUE => text::MISSING_VALUE,
-            _ => text::UNKNOWN_OPTION,
-        };
-        return Err((stop, Some(value)));
+            H => return Err((text::USAGE, value)),
+            V => return Err((text::VERSION, value)),
+            NO_VALUE => return Err((text::MISSING_VALUE, value)),
+            _ => return Err((text::UNKNOWN_OPTION, value)),
+        }
+        options.letters |= bit(letter);
     }
-    if directories { Ok(()) } else { Err((text::NO_DIRECTORY, None)) }
+    if options.has(OPERAND) {
+        return Ok(());
+    }
+    Err((text::NO_DIRECTORY, scan.arguments.first().copied().unwrap_or(ZStr::from(c""))))
 }
 
 /// A decimal number with nothing before or after it; none if it is not one or does not fit.
 pub(crate) fn number(mut string: ZStr) -> Option<u32> {
-    string.split_first()?;
-    string.try_fold(0_u32, |number, byte| {
+    let mut number = 0_u64;
+    loop {
+        let (byte, rest) = string.split_first()?;
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
-    })
+        number = number * 10 + u64::from(digit);
+        if digit > 9 || number > u32::MAX.into() {
+            return None;
+        }
+        if rest.is_empty() {
+            return Some(number as u32);
+        }
+        string = rest;
+    }
 }

@@ -46,7 +46,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     if options.count == 0 {
         // A full device does not keep the tracer alive.
         said = ME.try_say(
-            if options.keep { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS },
+            if options.keep() { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS },
             &[],
         );
     }
@@ -56,7 +56,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
     let mut expected = 0;
     let mut tracer_ended = wait(tracer, WNOHANG);
     if tracer_ended == RUNNING {
-        if options.keep {
+        if options.keep() {
             // It may not know that the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {

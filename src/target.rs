@@ -52,13 +52,13 @@ fn install(options: &Options, parent: Pid) -> Fd {
     }
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable {
+    if options.killable() {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     let mut filter = const { program(Action::NOTIFY) };
     let listener = install_one(flags, &filter);
-    if let Some(action) = options.second {
-        filter[ACTION].k = action.0;
+    if options.second != Action::NONE {
+        filter[ACTION].k = options.second.0;
         install_one(0, &filter);
     }
     listener
@@ -111,7 +111,7 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
         let value = if policy::creates(directory) {
             directory.count() as u32
-        } else if options.let_through {
+        } else if options.let_through() {
             0
         } else {
             u32::MAX

@@ -141,7 +141,7 @@ impl Tracer<'_> {
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
         } else {
-            self.tell(text::TRACER_GOT_MKDIR, Some(path));
+            self.tell(text::TRACER_GOT, Some(path));
         }
 
         if policy::creates(path) {
@@ -160,7 +160,7 @@ impl Tracer<'_> {
             // The target may end before the farewell is said, and the parent come to kill the
             // tracer: let it be said all the same.
             sys::rt_sigprocmask(ME, HOLD_SIGTERM);
-        } else if self.options.let_through {
+        } else if self.options.let_through() {
             self.let_call_return(0);
             self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         }
