@@ -128,11 +128,12 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
     }
     let nanoseconds = now().wrapping_sub(begin).max(1);
 
+    let milliseconds = nanoseconds / 1_000_000;
     let picoseconds_each = nanoseconds.wrapping_mul(1000) / calls.max(1);
     let numbers = [
         calls,
-        nanoseconds / 1_000_000_000,
-        nanoseconds / 1_000_000 % 1000,
+        milliseconds / 1000,
+        milliseconds % 1000,
         picoseconds_each / 1_000_000,
         picoseconds_each % 1_000_000,
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
