@@ -130,7 +130,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0 | self.number as u32
+        process.speech(self.name).0 | (self.number as u32) << 16
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -197,7 +197,7 @@ impl Errors {
 unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract.
-        let word = unsafe { backend::syscall4(packed as usize & 0x1ff, a, b, c, d) } as isize;
+        let word = unsafe { backend::syscall4(packed as usize >> 16 & 0x1ff, a, b, c, d) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }

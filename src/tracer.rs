@@ -124,19 +124,9 @@ impl Tracer<'_> {
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let read = match read {
-            Ok(read) => read as usize,
-            Err(errno) => return self.judge_nothing(errno),
-        };
-
-        let Some(path) = buffer.get(..read).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
-            if read < buffer.len() {
-                return self.cannot_read(Errno::EFAULT);
-            }
-            if read < PATH_MAX {
-                return self.judge_long_path();
-            }
-            return self.cannot_read(Errno::ENAMETOOLONG);
+        let bytes = read.ok().and_then(|read| buffer.get(..read as usize));
+        let Some(path) = bytes.and_then(|mut bytes| ZStr::take(&mut bytes)) else {
+            return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
@@ -184,18 +174,23 @@ impl Tracer<'_> {
         self.request.notif.data.args[arch::MODE]
     }
 
-    /// Decides where the target's memory could not be read, though the target is there.
+    /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, errno: Errno) {
-        let hint = match errno {
-            // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
-            // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => return self.cannot_read(Errno::EFAULT),
+    fn judge_nothing(&mut self, read: Result<u32, Errno>, room: usize) {
+        let (errno, hint) = match read {
+            // Nothing is behind what was read, or at that address; EINVAL: it is in the kernel's half,
+            // and so a negative offset.
+            Ok(read) if (read as usize) < room => return self.cannot_read(Errno::EFAULT),
+            Err(Errno::EIO | Errno::EINVAL | Errno::EFAULT) => {
+                return self.cannot_read(Errno::EFAULT);
+            }
+            Ok(_) if room < PATH_MAX => return self.judge_long_path(),
+            Ok(_) => return self.cannot_read(Errno::ENAMETOOLONG),
             // Only the way without /proc fails like this.
-            Errno::EPERM => text::HINT_MEMORY,
-            Errno::ENOSYS => text::HINT_PROC,
-            _ => ME.fail(text::name::pread64, errno),
+            Err(errno @ Errno::EPERM) => (errno, text::HINT_MEMORY),
+            Err(errno @ Errno::ENOSYS) => (errno, text::HINT_PROC),
+            Err(errno) => ME.fail(text::name::pread64, errno),
         };
         ME.give_up(text::name::process_vm_readv, errno, hint)
     }
