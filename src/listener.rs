@@ -64,10 +64,12 @@ impl Listener {
     /// alive, and its PID is nobody else's.
     #[must_use]
     pub fn is_valid(self, id: u64) -> bool {
-        match check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) {
+        let gone = const { Errors::of(&[errno::ENOENT]) };
+        let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
+        match check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown) {
             // Kernels before 5.9 know it by another number only; those since know both.
             Err(Errno::EINVAL) => {
-                check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id).is_ok()
+                check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id, gone).is_ok()
             }
             answer => answer.is_ok(),
         }
@@ -88,7 +90,6 @@ impl Listener {
 
 /// Asks whether `id` is valid, by one of the numbers of that question.
 #[inline(never)]
-fn check(listener: Fd, number: u32, id: &u64) -> Result<(), Errno> {
-    let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-    sys::ioctl_id_valid(listener, number, id).expecting(gone_or_unknown, ME)
+fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Result<(), Errno> {
+    sys::ioctl_id_valid(listener, number, id).expecting(expected, ME)
 }
