@@ -36,12 +36,10 @@ fn main() {
         let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         link(&format!("-Wl,-T,{root}/linker/image.ld"));
         link("-Wl,--orphan-handling=error");
-        // No padding to page boundaries in the file.
-        link("-Wl,-n");
-        // Nothing reads the section table when the program runs. Debuggers do: the profile for them
-        // keeps it.
+        // The image brings its own headers. Debuggers want sections and symbols: the profile for them
+        // leaves the wrapping to the linker.
         if env::var("DEBUG").as_deref() == Ok("false") {
-            link("-Wl,-z,nosectionheader");
+            link("-Wl,--oformat=binary");
         }
         link("-Wl,--no-eh-frame-hdr");
         link("-Wl,-z,norelro");

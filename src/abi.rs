@@ -23,8 +23,6 @@ pub const MAP_PRIVATE_ANONYMOUS: u32 = general::MAP_PRIVATE | general::MAP_ANONY
 /// A handle on a place in the file system, not a file opened; no symbolic link followed to it, and
 /// gone after an exec (`linux/fcntl.h`).
 pub const O_PLACE: u32 = general::O_PATH | general::O_NOFOLLOW | general::O_CLOEXEC;
-/// Fail with ENOTDIR unless it is a directory (`linux/fcntl.h`).
-pub const O_DIRECTORY: u32 = general::O_DIRECTORY;
 /// Open for reading; gone after an exec (`linux/fcntl.h`).
 pub const O_READ: u32 = general::O_RDONLY | general::O_CLOEXEC;
 /// The bytes of a path with its NUL that the kernel takes (`linux/limits.h`).
@@ -72,7 +70,7 @@ pub const SIG_SETMASK: u32 = general::SIG_SETMASK;
 pub const SOL_SOCKET: u32 = net::SOL_SOCKET;
 /// Sockets on this machine (`linux/socket.h`).
 pub const AF_UNIX: u32 = net::AF_UNIX;
-/// A byte stream that no exec inherits. `linux-raw-sys` lacks SOCK_CLOEXEC, which is O_CLOEXEC by
+/// A byte stream that no exec inherits. `linux-raw-sys` lacks `SOCK_CLOEXEC`, which is `O_CLOEXEC` by
 /// definition (`linux/net.h`).
 pub const SOCK_STREAM_CLOEXEC: u32 = net::SOCK_STREAM | general::O_CLOEXEC;
 /// Do not wait for a child that has not ended (`linux/wait.h`).

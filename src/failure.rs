@@ -156,8 +156,8 @@ impl Speech {
     #[inline(never)]
     fn try_say(self, string: Option<ZStr>, numbers: &[u64]) -> bool {
         let said = print(self.text(), string, numbers);
-        if let Err(errno) = said {
-            self.process().complain(text::name::write, errno);
+        if let Err((call, errno)) = said {
+            self.process().complain(call, errno);
         }
         said.is_ok()
     }

@@ -18,7 +18,7 @@ use crate::failure::Process;
 use crate::options::number;
 use crate::print::compose;
 use crate::sys::{self, Errno, Fd, Pid, ZStr};
-use crate::text;
+use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.
 const ME: Process = Process::TRACER;
@@ -68,6 +68,12 @@ impl Memory {
         }
     }
 
+    /// The name of the call that read last.
+    #[must_use]
+    pub fn call(&self) -> Text {
+        if self.file == Fd::NONE { name::process_vm_readv } else { name::pread64 }
+    }
+
     /// Closes the file.
     #[inline(never)]
     fn forget(&mut self) {
@@ -83,14 +89,14 @@ impl Memory {
 fn open(pid: Pid) -> Fd {
     let me = sys::getpid().or_fail(ME);
     // The longest PID has ten digits: they fit, a NUL behind them.
-    let mut name = [0; 32];
+    let mut file = [0; 32];
     // In a PID namespace that was given another one's /proc, a directory there has the PID of another
     // process, whose memory the ID check could not tell from the right one's.
-    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut name).regardless();
-    if ZStr::take(&mut &name[..]).and_then(number) != Some(me.0) {
+    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut file).regardless();
+    if ZStr::take(&mut &file[..]).and_then(number) != Some(me.0) {
         return Fd::NONE;
     }
-    compose(&mut name, text::MEMORY_FILE, None, &[pid.0.into()]);
-    let Some(name) = ZStr::take(&mut &name[..]) else { return Fd::NONE };
-    sys::openat(AT_FDCWD, name, O_READ).result().unwrap_or(Fd::NONE)
+    compose(&mut file, text::MEMORY_FILE, None, &[pid.0.into()]);
+    let Some(file) = ZStr::take(&mut &file[..]) else { return Fd::NONE };
+    sys::openat(AT_FDCWD, file, O_READ).result().unwrap_or(Fd::NONE)
 }

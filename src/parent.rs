@@ -29,9 +29,17 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
             target::run(options, command_line, me, targets_end)
         }
     };
-    let tracer = match sys::fork().or_fail(ME) {
-        Fork::Parent(tracer) => tracer,
-        Fork::Child => {
+    let fork = sys::fork();
+    let name = fork.name();
+    let tracer = match fork.result() {
+        Ok(Fork::Parent(tracer)) => tracer,
+        Err(errno) => {
+            // As where RLIMIT_NPROC allows just one more process.
+            sys::kill(target, SIGKILL).or_fail(ME);
+            wait(target, 0);
+            ME.fail(name, errno)
+        }
+        Ok(Fork::Child) => {
             // Without this copy of the sending end, a target that fails early ends the stream.
             begin(Process::TRACER, options, me, targets_end);
             tracer::run(options, target, tracers_end)
@@ -102,7 +110,8 @@ fn settle() {
 /// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
 extern "C" fn nudged(_: i32) {
     let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
-    sys::setitimer(&itimerval { it_interval: interval, it_value: interval }).regardless();
+    let timer = itimerval { it_interval: interval, it_value: interval };
+    sys::setitimer(&timer).or_fail(Process::TRACER);
 }
 
 /// The beginning of a child: it ends with its parent, has no use for the other's socket, and says

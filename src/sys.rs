@@ -64,6 +64,13 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         Self { number, name, arguments, meaning: PhantomData }
     }
 
+    /// The call's name, for an error line.
+    #[inline(always)]
+    #[must_use]
+    pub fn name(&self) -> Text {
+        self.name
+    }
+
     /// The value; any error ends `process`, which tells of it.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {

@@ -35,10 +35,10 @@ macro_rules! texts {
         enum Place { $($name,)* $($out,)* $($call,)* Errnos }
 
         /// All texts, in the order in which they stand in the coded table.
-        const PLAIN: &[&str] = &[$($text,)* $($out_text,)* $(stringify!($call),)* $($meaning,)*];
+        pub const PLAIN: &[&str] = &[$($text,)* $($out_text,)* $(stringify!($call),)* $($meaning,)*];
 
         /// The errors with a text of their own, in the order of their texts.
-        const ERRNOS: &[u16] = &[$($errno),*];
+        pub const ERRNOS: &[u16] = &[$($errno),*];
 
         $($(#[$doc])* pub const $name: Text = Text::at(Place::$name as usize);)*
         $($(#[$out_doc])* pub const $out: Text = Text::at(Place::$out as usize);)*
@@ -185,10 +185,10 @@ usage: seccomp-notify-min [options] dir...
     MEASURED = "# Executed {d} system calls\n\n     Total time: {d}.{03} [sec]\n\n {7}.{06} usecs/op\n {14} ops/sec\n";
 
     ; calls:
-        clock_gettime close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
-        process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg socketpair wait4 write
+        clock_gettime clone close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
+        process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg setitimer socketpair wait4 write
     ; untold:
-        clone exit_group mkdir mkdirat munmap readlinkat setitimer
+        exit_group mkdir mkdirat munmap readlinkat
 
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.
@@ -468,6 +468,13 @@ const fn directive_at(text: &[u8], at: usize) -> (&'static str, u8) {
 #[allow(long_running_const_eval)] // a second or so, once a build
 const CODED: &Coding = &Coding::of(PLAIN, ERRNOS).pair_up();
 const STARTS: [usize; Place::Errnos as usize + 1] = CODED.starts();
+
+/// Where the texts begin in [`TABLE`], in the order of [`PLAIN`]; the last is where the first error's
+/// text does.
+#[must_use]
+pub fn starts() -> &'static [usize] {
+    &STARTS
+}
 
 /// The coded texts.
 pub static TABLE: [u8; CODED.table_length()] = CODED.table();

@@ -178,29 +178,38 @@ impl Tracer<'_> {
     #[cold]
     #[inline(never)]
     fn judge_nothing(&mut self, read: Result<u32, Errno>, room: usize) {
-        let (errno, hint) = match read {
-            // Nothing is behind what was read, or at that address; EINVAL: it is in the kernel's half,
-            // and so a negative offset.
-            Ok(read) if (read as usize) < room => return self.cannot_read(Errno::EFAULT),
-            Err(Errno::EIO | Errno::EINVAL | Errno::EFAULT) => {
-                return self.cannot_read(Errno::EFAULT);
+        let too_long = Errno::ENAMETOOLONG;
+        let errno = match read {
+            // Nothing is behind what was read.
+            Ok(read) if (read as usize) < room => {
+                return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
             }
             Ok(_) if room < PATH_MAX => return self.judge_long_path(),
-            Ok(_) => return self.cannot_read(Errno::ENAMETOOLONG),
-            // Only the way without /proc fails like this.
-            Err(errno @ Errno::EPERM) => (errno, text::HINT_MEMORY),
-            Err(errno @ Errno::ENOSYS) => (errno, text::HINT_PROC),
-            Err(errno) => ME.fail(text::name::pread64, errno),
+            Ok(_) => return self.cannot_read(text::PATH, too_long, too_long),
+            Err(errno) => errno,
         };
-        ME.give_up(text::name::process_vm_readv, errno, hint)
+        let call = self.memory.call();
+        let hint = match errno {
+            // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
+            // offset.
+            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
+                return self.cannot_read(call, errno, Errno::EFAULT);
+            }
+            // The way without /proc fails like this.
+            Errno::EPERM => text::HINT_MEMORY,
+            Errno::ENOSYS => text::HINT_PROC,
+            _ => ME.fail(call, errno),
+        };
+        ME.give_up(call, errno, hint)
     }
 
-    /// Refuses a path that cannot be read: that is the target's doing, and the tracer lives on.
+    /// Refuses, with the errno that the kernel would give, a path that cannot be read because of what
+    /// is told. That is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&mut self, errno: Errno) {
+    fn cannot_read(&mut self, what: Text, why: Errno, errno: Errno) {
         self.fail_call(errno);
         self.tell_got_late();
-        ME.complain(text::PATH, errno);
+        ME.complain(what, why);
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.

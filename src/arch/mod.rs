@@ -1,8 +1,9 @@
 //! What differs from one architecture to the next, one file each, chosen here in one line each.
 //! Nothing outside this folder names an architecture.
 //!
-//! Each file supplies:
+//! Each file supplies, with `late.rs` for what some share:
 //! - `start!`: the entry point `_start`, which passes the initial stack pointer on and nothing else;
+//! - `MACHINE`: its number in the image's header;
 //! - `AUDIT_ARCH`, `NOTIFIED`, `FOREIGN_NUMBERS`: what the filter compares with;
 //! - `PATH` and `MODE`: where the notified call has its arguments;
 //! - `fork` and `mkdir`, as this architecture has them;

@@ -9,6 +9,10 @@ use crate::sys::{Call, Fork, ZStr, call};
 
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
+/// The architecture's number in the image's header, where linker/image.ld puts it (`linux/elf-em.h`).
+#[used]
+#[unsafe(link_section = ".machine")]
+static MACHINE: u16 = linux_raw_sys::ptrace::EM_X86_64 as u16;
 /// The call that the filter notifies.
 pub const NOTIFIED: Sysno = Sysno::mkdir;
 /// Call numbers from here on are x32's (`asm/unistd.h`).

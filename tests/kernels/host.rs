@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
 /// What a command left behind.
 pub struct Ran {
@@ -23,6 +23,11 @@ pub struct Ran {
 /// Runs `command` to its end and kills it, with all that it started, when `limit` is over.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     let name = command.get_program().to_string_lossy().into_owned();
+    // SAFETY: between fork and exec only one system call is made.
+    unsafe {
+        // Whoever interrupts the tests leaves no machine running.
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::host::{self, checked};
 
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// One architecture: its names, its machine, and what the program's image may take up there.
 pub struct Architecture {
@@ -71,9 +71,22 @@ pub struct Images {
     pub how: String,
 }
 
+/// Why there are no images.
+#[derive(Clone)]
+pub enum Unbuilt {
+    /// There is nothing to build them with, for this reason.
+    NoToolchain(String),
+    /// The build failed, which is the project's fault.
+    Failed(String),
+}
+
 /// Builds the images for `architecture`.
-pub fn build(architecture: &Architecture) -> Result<Images, String> {
-    let toolchain = Toolchain::choose(architecture)?;
+pub fn build(architecture: &Architecture) -> Result<Images, Unbuilt> {
+    let toolchain = Toolchain::choose(architecture).map_err(Unbuilt::NoToolchain)?;
+    build_with(&toolchain, architecture).map_err(Unbuilt::Failed)
+}
+
+fn build_with(toolchain: &Toolchain, architecture: &Architecture) -> Result<Images, String> {
     let helper = host::project().join("tests/kernels/under-filter");
     let program = toolchain.build(architecture, host::project(), "seccomp-notify-min")?;
     let under_filter = toolchain.build(architecture, &helper, "under-filter")?;

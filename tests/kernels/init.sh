@@ -59,6 +59,14 @@ ours() {
     ls -l /proc/[0-9]*/exe 2>/dev/null |
         sed -n 's,.* /proc/\([0-9]*\)/exe -> .*\(seccomp-notify-min\|under-filter\|unreadable\).*,\1,p'
 }
+# Gives them three seconds to end.
+await_none() {
+    tries=150
+    while [ -n "$(ours)" ] && [ $tries -gt 0 ]; do
+        tries=$((tries - 1))
+        usleep 20000
+    done
+}
 
 @CASES@
 
@@ -76,17 +84,13 @@ mount -t devtmpfs devices /dev
 printf 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n' >/etc/passwd
 
 echo
-echo "@@release $(uname -r)"
+echo "@@release $(uname -r) $(uname -v)"
 for name in @NAMES@; do
     rm -rf /tmp /made
     mkdir -m 1777 /tmp
-    timeout -s KILL 40 /init "$name" >/run/out 2>/run/err 3>/run/facts </dev/null
+    timeout -s KILL 60 /init "$name" >/run/out 2>/run/err 3>/run/facts </dev/null
     ended=$?
-    tries=150
-    while [ -n "$(ours)" ] && [ $tries -gt 0 ]; do
-        tries=$((tries - 1))
-        usleep 20000
-    done
+    await_none
     left=$(ours)
     for process in $left; do
         kill -KILL "$process"

@@ -12,7 +12,7 @@ use crate::host;
 use crate::images::Architecture;
 
 /// The time limit of one boot with all that is done in it.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// What one case left behind in the machine.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 //!
 //! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, builds the
 //! images, downloads the kernels into a cache, boots each machine and judges what came over the console. Without
-//! `--ignored` nothing is installed, downloaded or booted. Names given to cargo's test command
-//! choose trials, and only the machines that they need are booted: `x86_64::6.1`, `no_proc`.
+//! `--ignored` nothing is installed, downloaded or booted. A part of a name behind it chooses trials, and
+//! only the machines that they need are booted: `x86_64::6.1::`, `no_proc`.
 //!
 //! Variables of the environment:
 //! - `KERNELS_README=write`: afterwards the table in README.md is written anew;
@@ -35,7 +35,7 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, Kernel};
-use images::{ARCHITECTURES, Architecture, Images};
+use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
 use initramfs::Initramfs;
 use machine::Report;
 use matrix::{Cell, Matrix};
@@ -154,7 +154,8 @@ fn main() -> ExitCode {
             trials.push(Trial::ignorable_test(name, move || {
                 let images = match images {
                     Ok(images) => images,
-                    Err(reason) => return skipped(&reason),
+                    Err(Unbuilt::NoToolchain(reason)) => return skipped(&reason),
+                    Err(Unbuilt::Failed(reason)) => return Err(reason.into()),
                 };
                 let (bytes, budget) = (images.program.len(), architecture.budget);
                 let line = format!("{bytes} bytes on {} ({})", architecture.name, images.how);
@@ -178,7 +179,9 @@ fn main() -> ExitCode {
     let total = names.len();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let matrix = matrix.lock().expect("no trial panics with it");
-    eprintln!("{}", matrix.table());
+    if !machines.is_empty() {
+        eprintln!("{}", matrix.table());
+    }
     eprintln!("the whole took {} s", start.elapsed().as_secs());
     if env::var("KERNELS_README").is_ok_and(|value| value == "write") {
         let is_whole = conclusion.num_filtered_out == 0
@@ -239,14 +242,11 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 }
 
 fn skipped(reason: &str) -> Result<Completion, Failed> {
-    Ok(Completion::ignored_with(format!("skipped: {reason}")))
+    Ok(Completion::ignored_with(format!("skipped: {}", reason.replace('\n', " "))))
 }
 
 /// The images for each architecture of which a trial is chosen.
-fn build_images(
-    names: &[String],
-    is_chosen: &impl Fn(&str) -> bool,
-) -> BTreeMap<&'static str, Result<Arc<Images>, String>> {
+fn build_images(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> AllImages {
     let mut images = BTreeMap::new();
     for architecture in ARCHITECTURES {
         let prefix = format!("{}::", architecture.name);
@@ -255,14 +255,19 @@ fn build_images(
         }
         eprintln!("building for {}", architecture.name);
         let built = images::build(architecture).map(Arc::new);
-        if let Err(reason) = &built {
-            eprintln!("SKIPPED: {}: {reason}", architecture.name);
+        match &built {
+            Err(Unbuilt::NoToolchain(reason)) => {
+                eprintln!("SKIPPED: {}: {reason}", architecture.name)
+            }
+            Err(Unbuilt::Failed(reason)) => eprintln!("FAILED: {}: {reason}", architecture.name),
+            Ok(images) => eprintln!("{}: {} bytes", architecture.name, images.program.len()),
         }
         images.insert(architecture.name, built);
     }
     images
 }
 
+type AllImages = BTreeMap<&'static str, Result<Arc<Images>, Unbuilt>>;
 type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String>>;
 
 /// What a machine boots beside the images.
@@ -301,12 +306,9 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
 
 /// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
 fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, String> {
-    if let Some(folder) = env::var_os("KERNELS_FROM") {
-        let own = PathBuf::from(folder).join(format!("{}-{series}", architecture.name));
-        if own.exists() {
-            eprintln!("kernel {}", own.display());
-            return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
-        }
+    if let Some(own) = own_kernel(architecture, series) {
+        eprintln!("kernel {}", own.display());
+        return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
     }
     let series = SERIES.iter().find(|known| known.name == series).ok_or("no such series")?;
     let mut reasons = Vec::new();
@@ -317,6 +319,12 @@ fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, St
         }
     }
     Err(reasons.join("; "))
+}
+
+/// The kernel of `KERNELS_FROM` for this machine, if there is one.
+fn own_kernel(architecture: &Architecture, series: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env::var_os("KERNELS_FROM")?);
+    Some(folder.join(format!("{}-{series}", architecture.name))).filter(|file| file.exists())
 }
 
 /// The newest kernel of the series in `suite`; the small flavour for clouds, where there is one.
@@ -356,19 +364,13 @@ fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8
     let fetch = |suite: &str, debian: &str| {
         packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
     };
-    let own = fetch("sid", architecture.debian)?;
-    let foreign = match architecture.compat {
-        Some(debian) => Some(fetch("bookworm", debian)?),
-        None => None,
-    };
-    Ok((own, foreign))
+    // Without a foreign one its case fails, and nothing else does.
+    let foreign = architecture.compat.and_then(|debian| fetch("bookworm", debian).ok());
+    Ok((fetch("sid", architecture.debian)?, foreign))
 }
 
 /// Boots every machine whose images and kernel are there, two at a time.
-fn boot_all(
-    images: &BTreeMap<&'static str, Result<Arc<Images>, String>>,
-    kernels: &Kernels,
-) -> Machines {
+fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
     let machines = Mutex::new(Machines::new());
     let mut waiting: Vec<_> = Vec::new();
     for (architecture, series) in machine_list() {
@@ -377,15 +379,17 @@ fn boot_all(
         else {
             continue;
         };
-        match (images, kernel) {
+        let machine = match (images, kernel) {
             (Ok(images), Ok(kernel)) => {
                 waiting.push((architecture, series, Arc::clone(images), Arc::clone(kernel)));
+                continue;
             }
-            (Err(reason), _) | (_, Err(reason)) => {
-                let mut machines = machines.lock().expect("nobody panics with it");
-                machines.insert(key, Machine::Skipped(reason.clone()));
+            (Err(Unbuilt::Failed(reason)), _) => Machine::Failed(reason.clone()),
+            (Err(Unbuilt::NoToolchain(reason)), _) | (_, Err(reason)) => {
+                Machine::Skipped(reason.clone())
             }
-        }
+        };
+        machines.lock().expect("nobody panics with it").insert(key, machine);
     }
     let waiting = Mutex::new(waiting.into_iter());
     thread::scope(|scope| {
@@ -452,10 +456,15 @@ fn boot(
 /// The column of the table in which a machine's cells stand.
 fn column(architecture: &Architecture, series: &str, machine: &Machine) -> String {
     let version = match machine {
-        Machine::Ran(run) => run.kernel.release.as_str(),
+        // "5.10.0-32-cloud-amd64 #1 SMP Debian 5.10.223-1 (2024-08-10)": the upstream version.
+        Machine::Ran(run) => match run.kernel.release.split_once("Debian ") {
+            Some((_, debian)) => debian.split('-').next().unwrap_or(series),
+            None => run.kernel.release.split(' ').next().unwrap_or(series),
+        },
         _ => series,
     };
-    format!("{} {version}", architecture.name)
+    let own = if own_kernel(architecture, series).is_some() { " (brought along)" } else { "" };
+    format!("{} {version}{own}", architecture.name)
 }
 
 /// Judges one case on one machine.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::host;
 
-const QUICK: Duration = Duration::from_secs(30);
+const QUICK: Duration = Duration::from_secs(120);
 const DOWNLOAD: Duration = Duration::from_secs(240);
 
 /// The package index of one suite for one architecture.

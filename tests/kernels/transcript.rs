@@ -25,6 +25,60 @@ const ABOUT: &str = "Target process: about to make directory ";
 const DELAYING: &str = "Tracer: delaying for ";
 const ASKED: &str = "Tracer: mkdir(";
 
+/// Judges the transcript of `-K PATH /bye` with a PATH beneath /tmp, which is made.
+pub fn main_job(stdout: &str, stderr: &str, path: &str) -> Result<(), String> {
+    judge(
+        stdout,
+        stderr,
+        &Expected {
+            target: &[
+                TARGET_PID,
+                &format!("Target process: about to make directory \"{path}\""),
+                &format!("Target process: SUCCESS: mkdir(2) returned = {}", path.len()),
+                "Target process: about to make directory \"/bye\"",
+                TARGET_ENDS,
+            ],
+            tracer: &[
+                TRACER_PID,
+                GOT,
+                &format!("Tracer: mkdir(\"{path}\", 600)"),
+                GOT,
+                "Tracer: mkdir(\"/bye\", 600)",
+                TRACER_ENDS,
+            ],
+            parent: &[ENDED],
+            errors: &[REFUSED],
+        },
+    )
+}
+
+/// Judges the transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp, for the reason
+/// `error`.
+pub fn beneath_tmp_fails(stdout: &str, stderr: &str, error: &str) -> Result<(), String> {
+    judge(
+        stdout,
+        stderr,
+        &Expected {
+            target: &[
+                TARGET_PID,
+                "Target process: about to make directory \"/tmp/x\"",
+                "Target process: about to make directory \"/bye\"",
+                TARGET_ENDS,
+            ],
+            tracer: &[
+                TRACER_PID,
+                GOT,
+                "Tracer: mkdir(\"/tmp/x\", 600)",
+                GOT,
+                "Tracer: mkdir(\"/bye\", 600)",
+                TRACER_ENDS,
+            ],
+            parent: &[ENDED],
+            errors: &[&format!("Target process: mkdir: {error}"), REFUSED],
+        },
+    )
+}
+
 /// Compares what a run wrote with what it must write.
 pub fn judge(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), String> {
     if !stdout.is_empty() && !stdout.ends_with('\n') {

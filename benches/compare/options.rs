@@ -1,0 +1,79 @@
+//! The command line of the benchmark. What a bound means is in `bound.rs`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::bound::Bound;
+
+/// Compares this program with other builds of the same demonstration, and with the kernel's bare round trip.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo bench --bench compare --", version)]
+pub struct Options {
+    /// Further programs to measure, each in a row called NAME or as the file is
+    #[arg(value_name = "[NAME=]PROGRAM", value_parser = named)]
+    pub given: Vec<(String, PathBuf)>,
+
+    /// Fewer rounds: less than a minute, and wider spreads
+    #[arg(long)]
+    pub quick: bool,
+
+    /// How the tables are written to standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+
+    /// Draws the comparison into this file as well
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+
+    /// Fails when this program's figure, divided by ROW's, is above LIMIT; may be repeated
+    ///
+    ///   COLUMN                           ROW
+    ///   bytes, pss, exit, exit-pinned,
+    ///   pinned, unpinned, calls          a program's, as in the table
+    ///   loop, loop-unpinned              'bare': the measuring mode by the bare round trip
+    ///   flat                             '100..10000': the dearest cost by the cheapest
+    ///
+    /// A bound on something that could not be measured fails too.
+    #[arg(long = "bound", value_name = "COLUMN/ROW=LIMIT", verbatim_doc_comment)]
+    pub bounds: Vec<Bound>,
+
+    /// Measures this file as this program, and builds none
+    #[arg(long, value_name = "PROGRAM")]
+    pub this: Option<PathBuf>,
+
+    /// The processor for what is pinned [default: the last one allowed]
+    #[arg(long, value_name = "N")]
+    pub cpu: Option<usize>,
+
+    /// Passed by cargo bench; without it, as under cargo test, nothing is measured
+    #[arg(long, hide = true)]
+    pub bench: bool,
+}
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    Text,
+    /// Tables for a README.
+    Markdown,
+    /// Everything that was measured.
+    Json,
+}
+
+/// A program with the name of its row.
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) if !name.contains('/') => (name.to_owned(), PathBuf::from(path)),
+        _ => {
+            let path = PathBuf::from(text);
+            let name = path.file_name().ok_or("the path names no file")?;
+            (name.to_string_lossy().into_owned(), path)
+        }
+    };
+    if name.is_empty() {
+        return Err("the row's name is empty".into());
+    }
+    Ok((name, path))
+}

@@ -1,0 +1,584 @@
+//! What the black-box tests share: the release image, a way to run it that misses nothing, and places
+//! for its directories. What a run must print lives in [`transcript`]; no promise is tested here.
+//!
+//! # How a run is watched
+//!
+//! Standard output and error are sockets that keep packets apart and name the sender: one packet is
+//! one write, with the PID of the process that made it, as the kernel saw it. A torn line, a line in two
+//! writes and a line by the wrong process cannot hide.
+//!
+//! Each run has a process group of its own, and this process adopts orphans: what the program leaves
+//! behind when it ends, running or not waited for, is found among the children here.
+#![allow(dead_code)] // each test uses its part
+
+pub mod transcript;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{env, fmt, fs};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, recvmsg,
+    setsockopt, socketpair, sockopt,
+};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// The program's name.
+pub const NAME: &str = env!("CARGO_PKG_NAME");
+
+/// How long a run may take that says nothing else. Generous: the machine may be busy. What passes
+/// needs a hundredth of it.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// The program under test: the release image, built here with the features of this test, or what
+/// the environment variable `SECCOMP_NOTIFY_MIN` names.
+pub fn image() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| match env::var_os("SECCOMP_NOTIFY_MIN") {
+        Some(path) => path.into(),
+        None => build("release"),
+    })
+}
+
+/// Builds the program and returns its path. Cargo does nothing when it is there, and lets only one
+/// build at a time happen.
+pub fn build(profile: &str) -> PathBuf {
+    let backend_sc = cfg!(feature = "backend-sc");
+    // Each set of features in a folder of its own: two test runs do not change each other's image.
+    let target = if backend_sc { "image-backend-sc" } else { "image" };
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--bin", NAME, "--profile", profile, "--target-dir"])
+        .arg(target);
+    if backend_sc {
+        cargo.args(["--features", "backend-sc"]);
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().expect("cargo can be started");
+    assert!(output.status.success(), "the image cannot be built: {}", output.status);
+    let messages = String::from_utf8(output.stdout).expect("cargo's messages are text");
+    let path = messages.split(r#""executable":""#).nth(1).expect("cargo names the program");
+    path.split('"').next().expect("a string has an end").into()
+}
+
+/// Which stream a packet came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+    /// One socket for both.
+    Both,
+}
+
+/// One write of the program.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Where it was written to.
+    pub stream: Stream,
+    /// The process that made it.
+    pub writer: i32,
+    /// What was written.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?} {}: {}", self.stream, self.writer, self.bytes.escape_ascii())
+    }
+}
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself.
+    Status(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// A command line of the program, about to be run.
+pub struct Run {
+    command: Command,
+    streams: Streams,
+    limit: Duration,
+    grace: Duration,
+}
+
+/// Where standard output and error lead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    /// To one socket each: it is known what went where.
+    Apart,
+    /// Both to one socket: it is known what came first.
+    Together,
+    /// Where the caller said.
+    Elsewhere,
+}
+
+/// The program with these arguments.
+pub fn program<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
+    Run::of(image(), arguments)
+}
+
+impl Run {
+    /// Another file of the program with these arguments.
+    pub fn of<S: AsRef<OsStr>>(file: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(file);
+        command.args(arguments).stdin(Stdio::null()).process_group(0);
+        Self { command, streams: Streams::Apart, limit: LIMIT, grace: Duration::ZERO }
+    }
+
+    /// Lets standard output and error share one socket, so that the order of all writes is seen.
+    pub fn together(mut self) -> Self {
+        self.streams = Streams::Together;
+        self
+    }
+
+    /// Leaves standard output and error to `set`, and captures nothing.
+    pub fn streams(mut self, set: impl FnOnce(&mut Command)) -> Self {
+        set(&mut self.command);
+        self.streams = Streams::Elsewhere;
+        self
+    }
+
+    /// Changes the command otherwise.
+    pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Self {
+        set(&mut self.command);
+        self
+    }
+
+    /// Ends the test if the run takes longer than that.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Allows the program's children that long to be gone when it was killed itself.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Does something in the new process, after its streams are set up and before the program
+    /// starts. It happens between fork and exec: no allocation, no locks (`signal-safety(7)`).
+    pub fn before(mut self, act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        // SAFETY: by this function's contract.
+        unsafe { self.command.pre_exec(act) };
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        adopt_orphans();
+        let mut capture = Capture::default();
+        match self.streams {
+            Streams::Apart => {
+                let (out, err) = (capture.socket(Stream::Out), capture.socket(Stream::Err));
+                self.command.stdout(out).stderr(err);
+            }
+            Streams::Together => {
+                let both = capture.socket(Stream::Both);
+                let again = both.try_clone().expect("a descriptor can be copied");
+                self.command.stdout(both).stderr(again);
+            }
+            Streams::Elsewhere => {}
+        }
+        let began = Instant::now();
+        let child = self.command.spawn().expect("the program can be started");
+        let (limit, grace) = (self.limit, self.grace);
+        // The command holds the sockets' other ends.
+        drop(self.command);
+        Running { child, capture, began, limit, grace }
+    }
+
+    /// Runs it to its end.
+    pub fn finish(self) -> Outcome {
+        self.start().finish()
+    }
+}
+
+type Packets = (Mutex<Vec<Packet>>, Condvar);
+
+/// Collects the packets of several sockets in the order of their arrival.
+#[derive(Default)]
+pub struct Capture {
+    packets: Arc<Packets>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Capture {
+    /// One more socket to collect from: the end to write to.
+    pub fn socket(&mut self, stream: Stream) -> OwnedFd {
+        let (ours, theirs) = packet_socket();
+        let packets = Arc::clone(&self.packets);
+        self.readers.push(thread::spawn(move || read_packets(&ours, stream, &packets)));
+        theirs
+    }
+
+    /// Waits until a packet that begins with `beginning` has come, and returns it.
+    pub fn wait_for(&self, beginning: &str, limit: Duration) -> Packet {
+        let (packets, arrived) = &*self.packets;
+        let deadline = Instant::now() + limit;
+        let mut packets = packets.lock().unwrap();
+        loop {
+            let found =
+                packets.iter().find(|packet| packet.bytes.starts_with(beginning.as_bytes()));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{beginning:?} never came; {packets:?}");
+            packets = arrived.wait_timeout(packets, left).unwrap().0;
+        }
+    }
+
+    /// All packets, when nobody is left who could write one.
+    pub fn finish(self) -> Vec<Packet> {
+        for reader in self.readers {
+            reader.join().expect("a reader ends with its stream");
+        }
+        std::mem::take(&mut *self.packets.0.lock().unwrap())
+    }
+}
+
+/// The program while it runs.
+pub struct Running {
+    child: Child,
+    capture: Capture,
+    began: Instant,
+    limit: Duration,
+    grace: Duration,
+}
+
+impl Running {
+    /// The PID of the process that was started: the parent.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Waits until a packet that begins with `beginning` has come, and returns it.
+    pub fn wait_for(&self, beginning: &str) -> Packet {
+        self.capture.wait_for(beginning, self.limit.saturating_sub(self.began.elapsed()))
+    }
+
+    /// Waits for its end, and makes sure that nothing is left.
+    ///
+    /// # Panics
+    /// If it does not end in time or leaves a process behind, which is then killed.
+    pub fn finish(mut self) -> Outcome {
+        let group = self.pid();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                break Some(status);
+            }
+            if self.began.elapsed() > self.limit {
+                let _ = killpg(group, Signal::SIGKILL);
+                let _ = self.child.wait();
+                break None;
+            }
+            thread::sleep(Duration::from_micros(500));
+        };
+        let took = self.began.elapsed();
+        let left_over = left_over(group, self.grace);
+        let packets = self.capture.finish();
+        let Some(status) = status else {
+            panic!("not ended after {:?}; printed so far: {packets:#?}", self.limit);
+        };
+        assert!(left_over.is_empty(), "left behind: {left_over:?}; printed: {packets:#?}");
+        let ended = match (status.code(), status.signal()) {
+            (Some(code), _) => Ended::Status(code),
+            (None, signal) => Ended::Signal(signal.expect("it has ended one way or the other")),
+        };
+        Outcome { pid: group.as_raw(), ended, packets, took }
+    }
+}
+
+/// What a run was.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The PID of the process that was started: the parent.
+    pub pid: i32,
+    /// How it ended.
+    pub ended: Ended,
+    /// All writes, in their order within each stream.
+    pub packets: Vec<Packet>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// All that was written to a stream.
+    pub fn of(&self, stream: Stream) -> Vec<u8> {
+        let of_stream = self.packets.iter().filter(|packet| packet.stream == stream);
+        of_stream.flat_map(|packet| &packet.bytes).copied().collect()
+    }
+
+    /// The standard output, as text.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.of(Stream::Out)).into_owned()
+    }
+
+    /// The standard error output, as text.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.of(Stream::Err)).into_owned()
+    }
+
+    /// The writes, process by process.
+    pub fn by_writer(&self) -> BTreeMap<i32, Vec<&Packet>> {
+        let mut writers: BTreeMap<i32, Vec<&Packet>> = BTreeMap::new();
+        for packet in &self.packets {
+            writers.entry(packet.writer).or_default().push(packet);
+        }
+        writers
+    }
+}
+
+/// Makes this process the parent of every descendant whose own parent has ended.
+pub fn adopt_orphans() {
+    nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER is known");
+}
+
+/// What is left of a process group whose first process has ended: it is given `grace` to end, then
+/// killed.
+fn left_over(group: Pid, grace: Duration) -> Vec<String> {
+    let any_of = Pid::from_raw(-group.as_raw());
+    let deadline = Instant::now() + grace;
+    let mut left = Vec::new();
+    loop {
+        match waitpid(any_of, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return left,
+            Ok(status) if status.pid().is_some() => {
+                // It has ended, and nobody waited for it; that is well if its parent was killed.
+                if grace.is_zero() {
+                    left.push(format!("{status:?}"));
+                }
+            }
+            Ok(_) if Instant::now() >= deadline => {
+                left.push("a process that still ran".into());
+                let _ = killpg(group, Signal::SIGKILL);
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(_) => thread::sleep(Duration::from_millis(1)),
+            Err(errno) => panic!("waitpid: {errno}"),
+        }
+        assert!(Instant::now() < deadline + LIMIT, "cannot be killed: {left:?}");
+    }
+}
+
+/// Both ends of a socket that keeps each write apart and tells who made it: the one to read from first.
+fn packet_socket() -> (OwnedFd, OwnedFd) {
+    let kind = SockType::SeqPacket;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)
+        .expect("a socket pair can be made");
+    setsockopt(&ours, sockopt::PassCred, &true).expect("a socket can tell the sender");
+    (ours, theirs)
+}
+
+/// Reads packets until nobody is left who could write one.
+fn read_packets(socket: &OwnedFd, stream: Stream, packets: &Packets) {
+    let mut buffer = vec![0; 1 << 20];
+    let mut control = nix::cmsg_space!(UnixCredentials);
+    loop {
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::empty();
+        let received =
+            match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
+                Ok(received) => received,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => panic!("recvmsg: {errno}"),
+            };
+        assert!(!received.flags.contains(MsgFlags::MSG_TRUNC), "a write of more than a mebibyte");
+        if received.bytes == 0 {
+            return;
+        }
+        let writer = received.cmsgs().expect("credentials fit").find_map(|message| match message {
+            ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
+            _ => None,
+        });
+        let (writer, length) = (writer.expect("the kernel names the sender"), received.bytes);
+        let packet = Packet { stream, writer, bytes: buffer[..length].to_vec() };
+        packets.0.lock().unwrap().push(packet);
+        packets.1.notify_all();
+    }
+}
+
+/// Runs `act` in a forked child and returns how that ended. The child may allocate (glibc sees to
+/// that) but must not use the test harness's output.
+pub fn in_child(limit: Duration, act: impl FnOnce() -> i32) -> Ended {
+    let child = fork(act);
+    wait_within(child, limit)
+}
+
+/// Forks; the child ends with the status that `act` returns, 101 if it panics.
+pub fn fork(act: impl FnOnce() -> i32) -> Pid {
+    // SAFETY: the child uses its own memory only, and never returns from here.
+    match unsafe { nix::unistd::fork() }.expect("a process can be forked") {
+        nix::unistd::ForkResult::Parent { child } => child,
+        nix::unistd::ForkResult::Child => {
+            let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or(101);
+            // SAFETY: ends the process without running what belongs to the harness.
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+/// Closes all descriptors but the standard ones and these: what a child of [`fork`] has inherited
+/// from other tests.
+pub fn close_all_but(keep: &[i32]) {
+    let mut keep: Vec<u32> = keep.iter().map(|&fd| fd as u32).collect();
+    keep.sort_unstable();
+    keep.push(u32::MAX);
+    let mut first = 3_u32;
+    for fd in keep {
+        if first < fd {
+            // SAFETY: touches no memory.
+            unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };
+        }
+        first = fd.saturating_add(1);
+    }
+}
+
+/// Waits for a child; one that takes longer than `limit` is killed, and the test with it.
+pub fn wait_within(child: Pid, limit: Duration) -> Ended {
+    use nix::sys::wait::WaitStatus;
+    let began = Instant::now();
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => return Ended::Status(status),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ended::Signal(signal as i32),
+            Ok(_) if began.elapsed() > limit => {
+                let _ = kill(child, Signal::SIGKILL);
+                let _ = waitpid(child, None);
+                panic!("a child did not end within {limit:?}");
+            }
+            Ok(_) | Err(Errno::EINTR) => thread::sleep(Duration::from_micros(500)),
+            Err(errno) => panic!("waitpid: {errno}"),
+        }
+    }
+}
+
+/// A directory of this test's own, directly below /tmp, that goes away with the value.
+pub struct Beneath(tempfile::TempDir);
+
+impl Beneath {
+    /// Makes it.
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("seccomp-notify-min.").tempdir_in("/tmp");
+        Self(directory.expect("a directory can be made in /tmp"))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of `name` in it, as an argument.
+    pub fn join(&self, name: impl AsRef<OsStr>) -> OsString {
+        let mut path = self.0.path().as_os_str().to_owned();
+        path.push("/");
+        path.push(name);
+        path
+    }
+
+    /// The names of all that is in it, however deep, sorted.
+    pub fn contents(&self) -> Vec<String> {
+        fn walk(directory: &Path, root: &Path, names: &mut Vec<String>) {
+            for entry in fs::read_dir(directory).expect("a directory can be read") {
+                let path = entry.expect("an entry can be read").path();
+                let name = path.strip_prefix(root).expect("it is in there");
+                names.push(name.as_os_str().as_bytes().escape_ascii().to_string());
+                if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+                    walk(&path, root, names);
+                }
+            }
+        }
+        let mut names = Vec::new();
+        walk(self.path(), self.path(), &mut names);
+        names.sort();
+        names
+    }
+}
+
+/// What installs a filter that answers each of these calls with its action and lets every other
+/// through, for [`Run::before`].
+pub fn sandbox(
+    rules: &[(libc::c_long, u32)],
+) -> impl FnMut() -> io::Result<()> + Send + Sync + use<> {
+    let filter = sandbox_filter(rules);
+    move || match install_filter(&filter, 0) {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// The filter of [`sandbox`].
+pub fn sandbox_filter(rules: &[(libc::c_long, u32)]) -> Vec<libc::sock_filter> {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    // The call's number is the first word of what the filter sees.
+    let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for &(number, action) in rules {
+        let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(libc::sock_filter { code: equal as u16, jt: 0, jf: 1, k: number as u32 });
+        filter.push(statement(libc::BPF_RET | libc::BPF_K, action));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    filter
+}
+
+/// Installs a filter through the C library, which knows nothing of the program's own way. Returns
+/// what `seccomp(2)` returns.
+pub fn install_filter(filter: &[libc::sock_filter], flags: libc::c_ulong) -> libc::c_long {
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: reads the program and the filter behind it.
+    unsafe {
+        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+            return -1;
+        }
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    }
+}
+
+impl Drop for Beneath {
+    /// Opens what an ordinary user could not remove: the tests make directories of every mode.
+    fn drop(&mut self) {
+        fn open_up(directory: &Path) {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let all = fs::Permissions::from_mode(0o700);
+                    let _ = fs::set_permissions(entry.path(), all);
+                    open_up(&entry.path());
+                }
+            }
+        }
+        open_up(self.path());
+    }
+}
+
+/// Says loudly that something could not be tried, past the harness's capture, and why.
+pub fn skipped(what: &str, why: impl fmt::Display) {
+    use io::Write;
+    // The harness captures what the macros print, not this.
+    let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
+}
+
+/// Whether this process may do what only root may.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}

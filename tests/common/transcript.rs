@@ -1,0 +1,310 @@
+//! What a run must print: the specification's transcript, written out here once more, line by line and
+//! write by write. How the program is run lives in the parent module.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Ended, Outcome, Packet, Run, Stream, program};
+
+/// What becomes of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The tracer makes it.
+    Created,
+    /// With `-c`, the target itself makes it.
+    Permitted,
+    /// The tracer answers with this error.
+    Refused(&'static str),
+    /// The tracer says farewell after it.
+    Farewell,
+    /// The tracer cannot read it, says so with this error, and answers with it.
+    Unreadable(&'static str),
+    /// The target's call fails so without a notification.
+    Unasked(&'static str),
+}
+
+pub const EPERM: Fate = Fate::Refused("Operation not permitted");
+pub const ENOENT: Fate = Fate::Refused("No such file or directory");
+pub const EEXIST: Fate = Fate::Refused("File exists");
+pub const ENOTDIR: Fate = Fate::Refused("Not a directory");
+pub const ENAMETOOLONG: Fate = Fate::Refused("File name too long");
+/// After the farewell.
+pub const ENOSYS: Fate = Fate::Unasked("Function not implemented");
+/// With `-f e`.
+pub const EOPNOTSUPP: Fate = Fate::Unasked("Operation not supported");
+
+/// The transcript that a command line must have.
+#[derive(Default)]
+pub struct Script {
+    delay: u32,
+    keep: bool,
+    directories: Vec<(Vec<u8>, Fate)>,
+}
+
+/// What a process writes, in its order: where to, and what. Numbers that only the run can tell are
+/// filled in by it.
+type Writes = Vec<(Stream, Vec<u8>)>;
+
+/// What only a run can tell.
+struct Numbers {
+    target: i32,
+    tracer: i32,
+    /// The notifications' IDs, as they were printed.
+    ids: Vec<String>,
+}
+
+impl Script {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With `-d`.
+    pub fn delay(mut self, seconds: u32) -> Self {
+        self.delay = seconds;
+        self
+    }
+
+    /// With `-K`.
+    pub fn keep(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    /// With a directory.
+    pub fn directory(mut self, path: impl AsRef<OsStr>, fate: Fate) -> Self {
+        self.directories.push((path.as_ref().as_bytes().to_vec(), fate));
+        self
+    }
+
+    /// Runs the program twice, once with its streams apart and once together, and compares both with
+    /// the transcript; `again` undoes what the run did.
+    pub fn verify<S: AsRef<OsStr>>(&self, arguments: &[S], mut again: impl FnMut()) {
+        self.verify_as(|| program(arguments), &mut again);
+    }
+
+    /// The same for a run that is more than a command line.
+    pub fn verify_as(&self, run: impl Fn() -> Run, again: &mut impl FnMut()) {
+        self.check(&run().finish());
+        again();
+        self.check(&run().together().finish());
+        again();
+    }
+
+    /// Compares a run with the transcript: who wrote what, in which writes and which order, and the
+    /// exit status.
+    pub fn check(&self, outcome: &Outcome) {
+        if let Err(why) = self.compare(outcome) {
+            panic!("{why}\nthe run: {outcome:#?}");
+        }
+    }
+
+    /// The same, with what is wrong as a text.
+    pub fn compare(&self, outcome: &Outcome) -> Result<(), String> {
+        if outcome.ended != Ended::Status(0) {
+            return Err(format!("ended with {:?}", outcome.ended));
+        }
+        let writers = outcome.by_writer();
+        let speaker = |beginning: &str| {
+            let mut speakers = writers.iter().filter(|(_, packets)| {
+                packets.iter().any(|packet| packet.bytes.starts_with(beginning.as_bytes()))
+            });
+            let speaker = speakers.next().map(|(&writer, _)| writer);
+            if speakers.next().is_some() {
+                return Err(format!("two processes say {beginning:?}"));
+            }
+            Ok(speaker)
+        };
+        let target = speaker("Target process: PID")?.ok_or("no target")?;
+        let tracer = speaker("Tracer: PID")?.ok_or("no tracer")?;
+        if writers.len() != 3 || target == tracer || [target, tracer].contains(&outcome.pid) {
+            return Err("not three processes".into());
+        }
+        let ids = ids(&writers[&tracer]);
+        for (i, id) in ids.iter().enumerate() {
+            let number = u64::from_str_radix(id, 16).map_err(|_| format!("no number: {id}"))?;
+            if format!("{number:x}") != *id || ids[..i].contains(id) {
+                return Err(format!("the ID {id}"));
+            }
+        }
+        let numbers = Numbers { target, tracer, ids };
+
+        same("the target", &self.target(&numbers), &writers[&target])?;
+        same("the tracer", &self.tracer(&numbers), &writers[&tracer])?;
+        let parent = writers.get(&outcome.pid).ok_or("no parent")?;
+        same("the parent", &self.parent(), parent)?;
+        if outcome.packets.iter().all(|packet| packet.stream == Stream::Both) {
+            self.in_order(&numbers, outcome)?;
+        }
+        Ok(())
+    }
+
+    fn announcement(&self, i: usize) -> Vec<u8> {
+        match self.directories.get(i) {
+            Some((path, _)) => {
+                [&b"\nTarget process: about to make directory \""[..], &shown(path), b"\"\n"]
+                    .concat()
+            }
+            None => b"Target process: terminating\n".to_vec(),
+        }
+    }
+
+    fn target(&self, numbers: &Numbers) -> Writes {
+        let pid = format!("Target process: PID = {}\n", numbers.target);
+        let mut writes = vec![(Stream::Out, pid.into_bytes()), (Stream::Out, self.announcement(0))];
+        for (i, (path, fate)) in self.directories.iter().enumerate() {
+            let next = self.announcement(i + 1);
+            match fate {
+                Fate::Created | Fate::Permitted => {
+                    let value = if *fate == Fate::Created { path.len() } else { 0 };
+                    let line = format!("Target process: SUCCESS: mkdir(2) returned = {value}\n");
+                    writes.push((Stream::Out, [line.into_bytes(), next].concat()));
+                }
+                Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => {
+                    let line = format!("Target process: mkdir: {text}\n");
+                    writes.push((Stream::Err, line.into_bytes()));
+                    writes.push((Stream::Out, next));
+                }
+                Fate::Farewell => {
+                    let line = b"Target process: mkdir: Operation not permitted\n";
+                    writes.push((Stream::Err, line.to_vec()));
+                    writes.push((Stream::Out, next));
+                }
+            }
+        }
+        writes
+    }
+
+    fn tracer(&self, numbers: &Numbers) -> Writes {
+        fn out(text: impl Into<Vec<u8>>) -> (Stream, Vec<u8>) {
+            (Stream::Out, text.into())
+        }
+        let mut writes = vec![out(format!("Tracer: PID = {}\n", numbers.tracer))];
+        let mut ids = numbers.ids.iter();
+        for (path, fate) in &self.directories {
+            if matches!(fate, Fate::Unasked(_)) {
+                continue;
+            }
+            let id = ids.next().map_or("(an ID)", String::as_str);
+            let target = numbers.target;
+            let got = format!("Tracer: got notification for PID {target}; ID is {id}\n");
+            let mkdir = [&b"Tracer: mkdir(\""[..], &shown(path), b"\", 600)\n"].concat();
+            if let Fate::Unreadable(text) = fate {
+                assert_eq!(self.delay, 0, "not needed so far");
+                writes.push(out(got));
+                writes.push((Stream::Err, format!("Tracer: path: {text}\n").into_bytes()));
+                continue;
+            }
+            if self.delay == 0 {
+                writes.push(out([got.into_bytes(), mkdir].concat()));
+            } else {
+                writes.push(out(got));
+                let delay = self.delay;
+                writes.push(out(format!("Tracer: delaying for {delay} seconds: {delay}")));
+                for left in (1..delay).rev() {
+                    writes.push(out(format!(" {left}")));
+                }
+                writes.push(out("\n"));
+                writes.push(out(mkdir));
+            }
+            if *fate == Fate::Farewell {
+                writes.push(out("Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n"));
+            }
+        }
+        writes
+    }
+
+    fn parent(&self) -> Writes {
+        let text = if self.keep {
+            "Parent: target process has terminated\n"
+        } else {
+            "Parent: target process has terminated\nParent: killing tracer\n"
+        };
+        vec![(Stream::Out, text.into())]
+    }
+
+    /// Checks the orders that cause and effect impose, where all writes came through one socket.
+    fn in_order(&self, numbers: &Numbers, outcome: &Outcome) -> Result<(), String> {
+        let places = |writer| -> Vec<usize> {
+            let packets = outcome.packets.iter().enumerate();
+            packets.filter(|(_, packet)| packet.writer == writer).map(|(i, _)| i).collect()
+        };
+        let (target, tracer) = (places(numbers.target), places(numbers.tracer));
+        let parent = places(outcome.pid);
+
+        // The target's writes: its PID, the first announcement, then one or two for each directory, the
+        // first with the result and the last with the next announcement.
+        let (mut announced, mut at) = (target[1], 2);
+        // The tracer's: its PID, then some for each notification.
+        let mut asked = tracer[1..].iter().copied();
+        for (path, fate) in &self.directories {
+            let result = target[at];
+            at += if matches!(fate, Fate::Created | Fate::Permitted) { 1 } else { 2 };
+            if !matches!(fate, Fate::Unasked(_)) {
+                let count = match fate {
+                    Fate::Unreadable(_) => 2,
+                    _ if self.delay == 0 => 1,
+                    _ => self.delay as usize + 3,
+                };
+                for place in asked.by_ref().take(count) {
+                    if !(announced < place && place < result) {
+                        let path = path.escape_ascii();
+                        return Err(format!("{path}: announced, asked, answered out of order"));
+                    }
+                }
+                if *fate == Fate::Farewell {
+                    asked.next();
+                }
+            }
+            announced = target[at - 1];
+        }
+        if parent[0] < target[target.len() - 1] {
+            return Err("the parent knows of the target's end before it".into());
+        }
+        Ok(())
+    }
+}
+
+/// The IDs in the tracer's lines.
+fn ids(packets: &[&Packet]) -> Vec<String> {
+    let id = |packet: &&Packet| -> Option<String> {
+        let line = packet.bytes.split(|&byte| byte == b'\n').next()?;
+        let line = std::str::from_utf8(line).ok()?;
+        Some(line.strip_prefix("Tracer: got notification")?.split_once("; ID is ")?.1.to_owned())
+    };
+    packets.iter().filter_map(id).collect()
+}
+
+/// Compares a process's writes with the expected ones.
+fn same(who: &str, expected: &Writes, actual: &[&Packet]) -> Result<(), String> {
+    let (mut expected, mut actual) = (expected.clone(), actual.to_vec());
+    if actual.iter().all(|packet| packet.stream == Stream::Both) {
+        expected.iter_mut().for_each(|(stream, _)| *stream = Stream::Both);
+    } else {
+        // Apart: it is not known which stream was written to first.
+        expected.sort_by_key(|(stream, _)| *stream);
+        actual.sort_by_key(|packet| packet.stream);
+    }
+    for (i, (stream, bytes)) in expected.iter().enumerate() {
+        if actual.get(i).is_none_or(|packet| packet.stream != *stream || packet.bytes != *bytes) {
+            let (bytes, actual) = (bytes.escape_ascii(), actual.get(i));
+            return Err(format!("{who}, write {i}:\nexpected {bytes}\n     got {actual:?}"));
+        }
+    }
+    if actual.len() > expected.len() {
+        return Err(format!("{who} says more: {:?}", actual[expected.len()]));
+    }
+    Ok(())
+}
+
+/// How a path must be shown.
+pub fn shown(path: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::new();
+    for &byte in path {
+        match byte {
+            0..0x20 | 0x7f => shown.extend(format!("\\x{byte:02x}").bytes()),
+            b'\\' => shown.extend(br"\\"),
+            _ => shown.push(byte),
+        }
+    }
+    shown
+}

@@ -1,0 +1,289 @@
+//! The program in real containers: podman builds an image from Containerfile and runs it under its
+//! default seccomp profile and under others, each case a trial.
+//!
+//! `cargo test --test containers -- --ignored` installs podman where it can, builds and runs. Without
+//! `--ignored` nothing is installed or run. Images and containers live in a temporary folder of their own and
+//! are gone afterwards. `CONTAINERS_README=write` writes the table in README.md anew.
+//!
+//! Where podman cannot run, the cases are reported as ignored, with what podman said.
+
+// Half of them is for the machines only.
+#[allow(dead_code)]
+#[path = "../kernels/host.rs"]
+mod host;
+#[path = "../kernels/matrix.rs"]
+mod matrix;
+#[allow(dead_code)]
+#[path = "../kernels/transcript.rs"]
+mod transcript;
+
+use std::env;
+use std::fs;
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+use tempfile::TempDir;
+
+use host::Ran;
+use matrix::{Cell, Matrix};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const IMAGE: &str = "localhost/seccomp-notify-min";
+
+type Outcome = Result<(), String>;
+
+struct Case {
+    name: &'static str,
+    /// Options of `podman run`; PROFILE/ stands for the folder with the profiles below.
+    options: &'static [&'static str],
+    judge: fn(i32, &str, &str) -> Outcome,
+}
+
+const MAIN_JOB: &[&str] = &["-K", "/tmp/x", "/bye"];
+
+const CASES: &[Case] = &[
+    Case { name: "root", options: &["--tmpfs=/tmp"], judge: main_job },
+    Case { name: "ordinary_user", options: &["--tmpfs=/tmp", "--user=1000:1000"], judge: main_job },
+    Case {
+        name: "read_only_with_a_tmpfs_on_tmp",
+        options: &["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"],
+        judge: main_job,
+    },
+    Case {
+        name: "no_tmp",
+        options: &[],
+        judge: |status, stdout, stderr| {
+            ended(status, 0)?;
+            transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
+        },
+    },
+    Case {
+        name: "read_only_without_tmp",
+        options: &["--read-only", "--read-only-tmpfs=false"],
+        judge: |status, stdout, stderr| {
+            ended(status, 0)?;
+            transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
+        },
+    },
+    Case {
+        name: "all_capabilities_dropped",
+        options: &["--tmpfs=/tmp", "--cap-drop=all"],
+        judge: main_job,
+    },
+    Case {
+        name: "ordinary_user_all_capabilities_dropped_no_new_privileges",
+        options: &[
+            "--tmpfs=/tmp",
+            "--user=1000:1000",
+            "--cap-drop=all",
+            "--security-opt=no-new-privileges",
+        ],
+        judge: main_job,
+    },
+    Case {
+        name: "own_pid_namespace",
+        options: &["--tmpfs=/tmp", "--pid=private"],
+        judge: |status, stdout, stderr| {
+            main_job(status, stdout, stderr)?;
+            // Few processes were in it before: the runtime's own.
+            let target =
+                stdout.lines().find_map(|line| line.strip_prefix("Target process: PID = "));
+            match target.and_then(|number| number.parse::<u32>().ok()) {
+                Some(number) if number < 32 => Ok(()),
+                _ => Err("the target should be one of its namespace's first processes".into()),
+            }
+        },
+    },
+    Case { name: "hosts_pid_namespace", options: &["--tmpfs=/tmp", "--pid=host"], judge: main_job },
+    Case {
+        name: "no_seccomp_profile",
+        options: &["--tmpfs=/tmp", "--security-opt=seccomp=unconfined"],
+        judge: main_job,
+    },
+    Case {
+        name: "profile_that_refuses_seccomp",
+        options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
+        judge: refused,
+    },
+    Case {
+        name: "profile_that_does_not_know_seccomp",
+        options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/unknown.json"],
+        judge: refused,
+    },
+];
+
+/// Profiles that make seccomp(2) fail as a strict and as an old sandbox do.
+const PROFILES: &[(&str, u32)] = &[("refuse.json", 1), ("unknown.json", 38)];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let is_asked = (arguments.ignored || arguments.include_ignored) && !arguments.list;
+    if !is_asked {
+        if !arguments.list {
+            eprintln!(
+                "\n{} cases in real containers do not run by themselves; this runs them: \
+                 cargo test --test containers -- --ignored",
+                CASES.len()
+            );
+        }
+        let trials =
+            CASES.iter().map(|case| Trial::test(case.name, || Ok(())).with_ignored_flag(true));
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
+
+    // From here on 'ignored' means that a case could not run.
+    arguments.ignored = false;
+    arguments.include_ignored = false;
+    let podman = Podman::prepare();
+    if let Err(reason) = &podman {
+        eprintln!("SKIPPED: {reason}");
+    }
+    let column = match &podman {
+        Ok(podman) => podman.version.clone(),
+        Err(_) => "podman".into(),
+    };
+    let rows = CASES.iter().map(|case| case.name.to_owned()).collect();
+    let mut matrix = Matrix::new(vec![column.clone()], rows);
+    if let Ok(podman) = &podman {
+        matrix.size(format!("{} bytes", podman.size));
+    }
+    let matrix = Arc::new(Mutex::new(matrix));
+    let podman = Arc::new(podman);
+    let trials = CASES.iter().map(|case| {
+        let (podman, matrix, column) = (Arc::clone(&podman), Arc::clone(&matrix), column.clone());
+        Trial::ignorable_test(case.name, move || {
+            let (cell, completion) = match podman.as_ref() {
+                Err(reason) => (
+                    Cell::Skipped(reason.clone()),
+                    Ok(Completion::ignored_with(format!("skipped: {reason}"))),
+                ),
+                Ok(podman) => match podman.try_case(case) {
+                    Ok(()) => (Cell::Passed, Ok(Completion::Completed)),
+                    Err(reason) => (Cell::Failed, Err(reason.into())),
+                },
+            };
+            matrix.lock().expect("no trial panics with it").note(&column, case.name, cell);
+            completion
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let table = matrix.lock().expect("no trial panics with it").table();
+    eprintln!("{table}");
+    if env::var("CONTAINERS_README").is_ok_and(|value| value == "write") {
+        let written = if conclusion.num_filtered_out == 0 && conclusion.num_failed == 0 {
+            matrix::write_to_readme("containers", &table)
+        } else {
+            Err("only a whole run without a failure is written to README.md".into())
+        };
+        if let Err(reason) = written {
+            eprintln!("README.md is unchanged: {reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    conclusion.exit_code()
+}
+
+/// Podman with a store of its own, and the image in it.
+struct Podman {
+    room: TempDir,
+    version: String,
+    /// The image's size in bytes, with all that podman adds to the program.
+    size: String,
+}
+
+impl Podman {
+    fn prepare() -> Result<Self, String> {
+        host::install(&["podman", "runc"])?;
+        host::checked(
+            Command::new(env!("CARGO"))
+                .args(["build", "--quiet", "--release", "--target-dir", "target"])
+                .current_dir(host::project()),
+            Duration::from_secs(300),
+        )?;
+        let room = tempfile::tempdir().map_err(|error| error.to_string())?;
+        for (name, errno) in PROFILES {
+            let profile = format!(
+                r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {{"names": ["seccomp"], "action": "SCMP_ACT_ERRNO", "errnoRet": {errno}}}]}}"#
+            );
+            fs::write(room.path().join(name), profile).map_err(|error| error.to_string())?;
+        }
+        let mut podman = Self { room, version: String::new(), size: String::new() };
+        let version = host::checked(podman.command().arg("--version"), LIMIT)?;
+        podman.version = String::from_utf8_lossy(&version).trim().replace(" version", "");
+
+        host::checked(podman.command().args(["build", "--quiet", "-t", IMAGE, "."]), LIMIT)
+            .map_err(|reason| format!("podman cannot build here: {reason}"))?;
+        let format = "{{.Size}}";
+        let size = podman.command().args(["image", "inspect", "--format", format, IMAGE]).output();
+        let size = size.map_err(|error| error.to_string())?.stdout;
+        podman.size = String::from_utf8_lossy(&size).trim().to_owned();
+        // Any failure of this one is podman's: the program only says its version.
+        let probe = podman.run(&[], &["-V"])?;
+        match probe.status.code() {
+            Some(0) => Ok(podman),
+            _ => Err(format!(
+                "podman cannot run here: {}: {}",
+                probe.status,
+                String::from_utf8_lossy(&probe.stderr).trim()
+            )),
+        }
+    }
+
+    /// Podman, by the means that need least of the host: files for layers, no systemd.
+    fn command(&self) -> Command {
+        let room = self.room.path();
+        let mut command = Command::new("podman");
+        command.current_dir(host::project()).arg("--root").arg(room.join("store"));
+        command.arg("--runroot").arg(room.join("run")).arg("--tmpdir").arg(room.join("tmp"));
+        command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime=runc"]);
+        command.arg("--events-backend=none");
+        command
+    }
+
+    fn run(&self, options: &[String], arguments: &[&str]) -> Result<Ran, String> {
+        let mut command = self.command();
+        command.args(["run", "--rm", "--network=none", "--log-driver=none", "--attach=stdout"]);
+        // Not more than an ordinary process may raise its limits to.
+        command.args(["--attach=stderr", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]);
+        host::run(command.args(options).arg(IMAGE).args(arguments), LIMIT)
+    }
+
+    fn try_case(&self, case: &Case) -> Outcome {
+        let folder = self.room.path().display().to_string();
+        let options: Vec<String> =
+            case.options.iter().map(|option| option.replace("PROFILE", &folder)).collect();
+        let ran = self.run(&options, MAIN_JOB)?;
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        let status = ran.status.code().ok_or("podman was killed")?;
+        (case.judge)(status, &stdout, &stderr).map_err(|reason| {
+            format!(
+                "{reason}\nstatus {status}\n--- standard output\n{stdout}--- standard error\n{stderr}"
+            )
+        })
+    }
+}
+
+fn ended(status: i32, wanted: i32) -> Outcome {
+    if status != wanted {
+        return Err(format!("it should end with status {wanted}"));
+    }
+    Ok(())
+}
+
+fn main_job(status: i32, stdout: &str, stderr: &str) -> Outcome {
+    ended(status, 0)?;
+    transcript::main_job(stdout, stderr, "/tmp/x")
+}
+
+/// This container cannot do it, and the reason is told.
+fn refused(status: i32, _: &str, stderr: &str) -> Outcome {
+    ended(status, 77)?;
+    if !stderr.contains("a sandbox") {
+        return Err("standard error should tell that a sandbox may be the reason".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,504 @@
+//! Every moment of death, and every moment of a signal: at each stop of the program's command lines,
+//! before and after each call, each process is killed, interrupted, or stopped and continued.
+//!
+//! The others must end, soon and by themselves, and what the parent reports must be what happened.
+
+mod common;
+mod inject;
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use inject::cases::{self, Case, Run};
+use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When};
+use nix::libc;
+use nix::sys::signal::Signal;
+
+/// What was made of a signal.
+enum Verdict {
+    /// The process was not there (any more).
+    NotThere,
+    Good,
+    Hung(String),
+    Late(String),
+    LeftOver(String),
+    Crashed(String),
+    Untrue(String),
+}
+
+/// A line of a table.
+#[derive(Default)]
+struct Row {
+    moments: usize,
+    tried: usize,
+    good: usize,
+    hung: usize,
+    late: usize,
+    left_over: usize,
+    crashed: usize,
+    untrue: usize,
+}
+
+impl Row {
+    const HEADING: &str = "moments  tried   good |  hung  late  left  crashed  untrue";
+
+    fn print(&self, name: &str) {
+        let Self { moments, tried, good, hung, late, left_over, crashed, untrue } = self;
+        println!(
+            "{name:95} {moments:7}  {tried:5}  {good:5} | \
+             {hung:5} {late:5} {left_over:5}  {crashed:7}  {untrue:6}"
+        );
+    }
+
+    fn add(&mut self, verdict: &Verdict) -> Option<String> {
+        self.tried += usize::from(!matches!(verdict, Verdict::NotThere));
+        let (count, why) = match verdict {
+            Verdict::NotThere => return None,
+            Verdict::Good => {
+                self.good += 1;
+                return None;
+            }
+            Verdict::Hung(why) => (&mut self.hung, why),
+            Verdict::Late(why) => (&mut self.late, why),
+            Verdict::LeftOver(why) => (&mut self.left_over, why),
+            Verdict::Crashed(why) => (&mut self.crashed, why),
+            Verdict::Untrue(why) => (&mut self.untrue, why),
+        };
+        *count += 1;
+        Some(why.clone())
+    }
+}
+
+/// At each moment of each case, does the deed to the victim.
+fn sweep(
+    heading: &str,
+    cases: &[Case],
+    deeds: &[(Role, Deed)],
+    judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
+) {
+    if !inject::SUPPORTED {
+        println!("skipped: this architecture's registers are not known to the injector");
+        return;
+    }
+    let begin = Instant::now();
+    let mut bad = vec![];
+    println!("\n{heading:95} {}", Row::HEADING);
+    for case in cases {
+        let clean = case.clean(common::image());
+        for (victim, deed) in deeds {
+            let verdicts = inject::side_by_side(&clean.outcome.stops, |moment| {
+                let rule = (When::Once(moment.clone()), deed.clone());
+                let run = case.run(common::image(), &[rule]);
+                let said = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.said());
+                let outcome = &run.outcome;
+                let mut ends = outcome.ends.iter();
+                if outcome.done[0] == 0 {
+                    Verdict::NotThere
+                } else if outcome.hung {
+                    Verdict::Hung(said())
+                } else if !outcome.left.is_empty() {
+                    Verdict::LeftOver(format!("{:?}\n{}", outcome.left, said()))
+                } else if outcome.after_signal.is_none_or(|time| time > GRACE) {
+                    Verdict::Late(said())
+                } else if outcome.crashed() || ends.any(|(_, &end)| end == End::Exited(126)) {
+                    Verdict::Crashed(said())
+                } else if let Err(why) = judge(case, &run, *victim, moment) {
+                    Verdict::Untrue(format!("{why}\n{}", said()))
+                } else {
+                    Verdict::Good
+                }
+            });
+            let mut row = Row { moments: clean.outcome.stops.len(), ..Row::default() };
+            let name = format!("{} ({}): the {victim}", case.name, case.order);
+            for verdict in &verdicts {
+                if let Some(why) = row.add(verdict) {
+                    if bad.len() < 5 {
+                        eprintln!("{name} {why}");
+                    }
+                    bad.push(name.clone());
+                }
+            }
+            row.print(&name);
+            assert!(row.tried > 0, "no moment at which the {victim} was there");
+        }
+    }
+    println!("in {:.1} s\n", begin.elapsed().as_secs_f64());
+    assert!(bad.is_empty(), "bad ends: {}", bad.len());
+}
+
+/// The same signal for each process.
+fn to_each(signal: Signal) -> Vec<(Role, Deed)> {
+    Role::ALL.map(|victim| (victim, Deed::Signal(victim, signal))).into()
+}
+
+/// Whether the parent's report is true, and complete if it lived to make it.
+fn report_is_true(_: &Case, run: &Run, victim: Role, _: &Moment) -> Result<(), String> {
+    run.is_true(victim != Role::Parent)?;
+    let signal = run.outcome.ends[&Role::Parent];
+    match victim {
+        Role::Parent if matches!(signal, End::Killed(_) | End::Exited(0)) => Ok(()),
+        Role::Parent => Err("the parent ended otherwise".into()),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn whoever_is_killed_the_others_end_and_the_report_is_true() {
+    sweep("SIGKILL", &cases::mortal(), &to_each(Signal::SIGKILL), report_is_true);
+}
+
+#[test]
+fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
+    sweep("SIGTERM", &cases::interrupted(), &to_each(Signal::SIGTERM), report_is_true);
+}
+
+#[test]
+fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
+    let deed = (Role::Target, Deed::Signal(Role::Target, Signal::SIGINT));
+    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _, moment| {
+        run.is_true(true)?;
+        if run.outcome.ends[&Role::Target] == End::Killed(Signal::SIGINT) {
+            // It came before the handler was there.
+            let handled = run
+                .outcome
+                .calls
+                .iter()
+                .any(|seen| seen.call.name == "rt_sigaction(SIGINT)" && seen.result == Some(0));
+            return if handled { Err("killed in spite of the handler".into()) } else { Ok(()) };
+        }
+        // Once the target is about to end, no handler runs any more.
+        let place = |wanted: &Moment| run.outcome.stops.iter().position(|it| it == wanted);
+        let end = Moment::new(Role::Target, "exit_group", 1, Side::Entry);
+        is_plausible(
+            case,
+            run,
+            &[libc::EINTR],
+            place(&end).is_none_or(|it| it > place(moment).unwrap()),
+        )
+    });
+}
+
+#[test]
+fn whoever_is_stopped_and_continued_goes_on_as_if_nothing_had_been() {
+    let deeds = Role::ALL.map(|victim| (victim, Deed::StopAndContinue(victim)));
+    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim, _| {
+        run.is_true(true)?;
+        if victim != Role::Target {
+            return run.completed(case, &case.made(run.directory.path()));
+        }
+        // The kernel starts the target's interrupted call again, which the tracer sees as another one:
+        // it finds the directory there. After /bye nobody listens to another one.
+        is_plausible(case, run, &[libc::EEXIST, libc::ENOSYS], false)
+    });
+}
+
+/// Whether a run did its work but for one call, whose notification may have gone away at any moment, or
+/// come twice: then its result may be one of `others` instead.
+fn is_plausible(case: &Case, run: &Run, others: &[i32], handled: bool) -> Result<(), String> {
+    let found = run.transcript();
+    if run.outcome.status() != 0 {
+        return Err(format!("status {}", run.outcome.status()));
+    }
+
+    // The target's own lines: the handler's is there just once, the rest as ever.
+    let handler = "Target process: received signal\n";
+    let [_, target_out, _] = &found.out;
+    if target_out.matches(handler).count() != usize::from(handled) {
+        return Err("the handler's line".into());
+    }
+    let made = case.made(run.directory.path());
+    let as_ever = || {
+        let mut possible = vec![made.clone()];
+        for (at, made_at) in made.iter().enumerate() {
+            for &errno in others {
+                for asked in [true, false] {
+                    let mut made = made.clone();
+                    made[at].result = Err(errno);
+                    made[at].asked = asked && made_at.asked;
+                    possible.push(made);
+                }
+            }
+        }
+        possible
+    };
+    let target_lines = target_out.replace(handler, "");
+    let Some(made) = as_ever().into_iter().find(|made| {
+        let wanted = case.transcript(run, made);
+        let is_told = found.err[1].lines().eq(wanted.err[1].lines());
+        wanted.out[1] == target_lines && is_told && wanted.out[0] == found.out[0]
+    }) else {
+        return Err("the target's or the parent's lines".into());
+    };
+
+    // The tracer's: each notification's lines, in the order of the paths, one of which may be missing,
+    // cut short or there twice.
+    let wanted = case.transcript(run, &made).out[2].clone();
+    let [.., tracer_out] = &found.out;
+    let [.., tracer_err] = &found.err;
+    let went_away = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
+    let died = tracer_err.lines().filter(|line| line.contains("target has died")).count();
+    if tracer_err.lines().count() != died || died > 1 {
+        return Err("the tracer's errors".into());
+    }
+    let wanted = records(&wanted);
+    let mut rest = &wanted[..];
+    let mut odd = 0;
+    for record in records(&tracer_out.replace(went_away, "")) {
+        if let Some(at) = rest.iter().position(|it| *it == record) {
+            odd += at;
+            rest = &rest[at + 1..];
+        } else if died == 1 && rest.first().is_some_and(|it| it.starts_with(record.trim_end())) {
+            // Cut short: it is there again, whole, if the call was started again.
+            odd += 1;
+            if !others.contains(&libc::EEXIST) {
+                rest = &rest[1..];
+            }
+        } else if wanted.contains(&record) {
+            odd += 1;
+        } else {
+            return Err(format!("the tracer's lines: {record:?}"));
+        }
+    }
+    if odd + rest.len() > 1 || tracer_out.matches(went_away).count() > 1 {
+        return Err("too much of the tracer's lines is otherwise".into());
+    }
+    Ok(())
+}
+
+/// Cuts the tracer's lines at each notification.
+fn records(lines: &str) -> Vec<String> {
+    let mut records = vec![String::new()];
+    for line in lines.split_inclusive('\n') {
+        if line.starts_with("Tracer: got") {
+            records.push(String::new());
+        }
+        records.last_mut().unwrap().push_str(line);
+    }
+    records
+}
+
+/// What happens when a signal meets the target's one call at this moment; the tracer goes on when the call
+/// has returned, or the target has ended.
+fn interrupt(options: &[&'static str], delay: u32, moment: Moment, signal: Signal) -> Run {
+    let gate = Gate {
+        hold: moment.clone(),
+        until: Until::Reached(Moment::new(Role::Target, "mkdir", 1, Side::Exit)),
+    };
+    let case = cases::one_path(options, delay, vec![gate]);
+    let deed = Deed::Signal(Role::Target, signal);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
+    let outcome = &run.outcome;
+    assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{}", run.said());
+    assert_eq!(outcome.done, [1], "{}", run.said());
+    run
+}
+
+/// What a process printed on one stream, without its first line.
+fn lines(text: &[String; 3], role: Role, run: &Run) -> String {
+    let at = Role::ALL.iter().position(|&it| it == role).unwrap();
+    let directory = run.directory.path().to_str().unwrap();
+    let (_, rest) = text[at].split_once('\n').unwrap_or_default();
+    let pid = run.outcome.pids[&Role::Target].to_string();
+    rest.replace(directory, "/tmp").replace(&pid, "N")
+}
+
+const ANNOUNCED: &str = "\nTarget process: about to make directory \"/tmp/x\"\n";
+const WENT_AWAY: &str = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
+
+/// The rest of the transcript when the call was interrupted.
+fn assert_interrupted(run: &Run, tracer_out: &str, tracer_err: &str) {
+    let said = run.said();
+    let transcript = run.transcript();
+    assert_eq!(run.outcome.status(), 0, "{said}");
+    assert_eq!(
+        lines(&transcript.out, Role::Target, run),
+        format!("{ANNOUNCED}Target process: received signal\nTarget process: terminating\n")
+    );
+    assert_eq!(transcript.err[1], "Target process: mkdir: Interrupted system call\n");
+    assert_eq!(lines(&transcript.out, Role::Tracer, run), tracer_out);
+    assert_eq!(transcript.err[2], tracer_err);
+}
+
+fn skipped() -> bool {
+    if !inject::SUPPORTED {
+        println!("skipped: this architecture's registers are not known to the injector");
+    }
+    !inject::SUPPORTED
+}
+
+#[test]
+fn a_call_that_goes_away_before_its_answer_is_told() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "ioctl(SEND)", 1, Side::Entry);
+    let run = interrupt(&[], 0, moment, Signal::SIGINT);
+    let tracer = "Tracer: got notification for PID N; ID is X\nTracer: mkdir(\"/tmp/x\", 600)\n";
+    assert_interrupted(&run, &format!("{tracer}{WENT_AWAY}"), "");
+    assert!(run.directory.path().join("x").exists(), "the tracer made it before that");
+}
+
+#[test]
+fn a_call_that_goes_away_while_the_tracer_delays_is_told_and_nothing_is_made() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "nanosleep", 1, Side::Entry);
+    let run = interrupt(&["-d1"], 1, moment, Signal::SIGINT);
+    assert_interrupted(
+        &run,
+        &format!(
+            "Tracer: got notification for PID N; ID is X\nTracer: delaying for 1 seconds: 1\n{WENT_AWAY}"
+        ),
+        "Tracer: notification ID check (post-delay): target has died!!!!!!!!!!!\n",
+    );
+    assert!(!run.directory.path().join("x").exists());
+}
+
+#[test]
+fn a_call_that_goes_away_before_the_delay_is_told_and_nothing_is_made() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "ioctl(RECV)", 1, Side::Exit);
+    let run = interrupt(&["-d1"], 1, moment, Signal::SIGINT);
+    assert_interrupted(
+        &run,
+        &format!("Tracer: got notification for PID N; ID is X\n{WENT_AWAY}"),
+        "Tracer: notification ID check (pre-delay): target has died!!!!!!!!!!!\n",
+    );
+    assert!(!run.directory.path().join("x").exists());
+}
+
+#[test]
+fn a_call_that_goes_away_while_its_path_is_read_is_told_and_nothing_is_made() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
+    let run = interrupt(&[], 0, moment, Signal::SIGINT);
+    assert_interrupted(
+        &run,
+        &format!("Tracer: got notification for PID N; ID is X\n{WENT_AWAY}"),
+        "Tracer: notification ID check (post-open): target has died!!!!!!!!!!!\n",
+    );
+    assert!(!run.directory.path().join("x").exists());
+}
+
+#[test]
+fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
+    if skipped() {
+        return;
+    }
+    let begins = Moment::new(Role::Target, "mkdir", 1, Side::Entry);
+    let ends = Moment::new(Role::Target, "mkdir", 1, Side::Exit);
+    let gate = |nth, side, until| Gate {
+        hold: Moment::new(Role::Tracer, "ioctl(RECV)", nth, side),
+        until: Until::Reached(until),
+    };
+    let case = cases::one_path(&[], 0, vec![gate(1, Side::Entry, ends)]);
+    let deed = Deed::Signal(Role::Target, Signal::SIGINT);
+    let run = case.run(common::image(), &[(When::Once(begins), deed)]);
+    assert!(!run.outcome.hung && run.outcome.left.is_empty() && !run.outcome.forced);
+    assert_interrupted(&run, "", "");
+    assert!(!run.directory.path().join("x").exists());
+}
+
+#[test]
+fn with_w_a_received_call_is_not_taken_away() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
+    let case = cases::one_path(&["-w"], 0, vec![]);
+    let deed = Deed::Signal(Role::Target, Signal::SIGINT);
+    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
+    let transcript = run.transcript();
+    assert_eq!(run.outcome.status(), 0, "{}", run.said());
+    let path = run.directory.path().join("x");
+    assert_eq!(
+        lines(&transcript.out, Role::Target, &run),
+        format!(
+            "{ANNOUNCED}Target process: received signal\n\
+             Target process: SUCCESS: mkdir(2) returned = {}\nTarget process: terminating\n",
+            path.as_os_str().len()
+        )
+    );
+    assert!(path.exists());
+}
+
+#[test]
+fn a_target_that_dies_while_the_tracer_delays_is_reported_and_nothing_is_made() {
+    if skipped() {
+        return;
+    }
+    let moment = Moment::new(Role::Tracer, "nanosleep", 1, Side::Entry);
+    let run = interrupt(&["-d1"], 1, moment, Signal::SIGKILL);
+    let transcript = run.transcript();
+    let tracer = &transcript.err[2];
+    assert_eq!(tracer, "Tracer: notification ID check (post-delay): target has died!!!!!!!!!!!\n");
+    assert_eq!(transcript.err[0], "Parent: target process was killed by signal 9\n");
+    assert_eq!(run.outcome.status(), 1);
+    assert!(!run.directory.path().join("x").exists());
+}
+
+/// Ctrl-C on a real terminal, while the tracer counts down a minute. All processes hold the terminal: the
+/// other side reads on until none is left.
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    for options in [&["-d60"][..], &["-d60", "-K"], &["-d60", "-w"], &["-d60", "-K", "-w"]] {
+        let directory = cases::directory();
+        let terminal = nix::pty::openpty(None, None).expect("a terminal");
+        let mut command = Command::new(common::image());
+        command.args(options).arg(directory.path().join("x"));
+        let stream = || Stdio::from(terminal.slave.try_clone().expect("the terminal"));
+        command.stdin(stream()).stdout(stream()).stderr(stream());
+        // SAFETY: system calls only.
+        unsafe {
+            command.pre_exec(|| {
+                nix::unistd::setsid()?;
+                if libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let mut parent = command.spawn().expect("the program");
+        // The command holds copies of the terminal too.
+        drop(command);
+        let nix::pty::OpenptyResult { master, slave } = terminal;
+        drop(slave);
+        let mut master = std::fs::File::from(master);
+
+        // A run that hangs is ended after the time limit, so that reading ends in any case.
+        let mut said = String::new();
+        let mut pressed = None;
+        let limit = Instant::now() + inject::LIMIT;
+        let mut bytes = [0; 256];
+        loop {
+            let mut ready = [nix::poll::PollFd::new(
+                std::os::fd::AsFd::as_fd(&master),
+                nix::poll::PollFlags::POLLIN,
+            )];
+            let left = limit.saturating_duration_since(Instant::now());
+            let left = nix::poll::PollTimeout::try_from(left).unwrap();
+            if nix::poll::poll(&mut ready, left).expect("poll") == 0 {
+                let _ = parent.kill();
+                panic!("still there:\n{said}");
+            }
+            // EIO: no process has the terminal open.
+            let Ok(read @ 1..) = master.read(&mut bytes) else { break };
+            said += &String::from_utf8_lossy(&bytes[..read]);
+            if pressed.is_none() && said.contains("delaying for 60 seconds: 60") {
+                std::io::Write::write_all(&mut master, b"\x03").expect("Ctrl-C");
+                pressed = Some(Instant::now());
+            }
+        }
+        let took = pressed.expect("the countdown began").elapsed();
+        let status = parent.wait().expect("the parent");
+        assert!(took < GRACE, "{took:?} until all had ended:\n{said}");
+        assert_eq!(status.signal(), Some(libc::SIGINT), "{said}");
+    }
+}

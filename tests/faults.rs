@@ -1,0 +1,323 @@
+//! Every system call, every error: the program's command lines are run once cleanly, and then again
+//! once for each call of each of its processes and each error, which the call returns instead of being
+//! made.
+//!
+//! A run may do its work in spite of it, where the call is on the list of those whose failure is
+//! harmless; or it ends with a status other than 0 and a line that names the call. Nothing else.
+
+mod common;
+mod inject;
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
+
+use inject::cases::{self, Case, Made, Run};
+use inject::{Call, Deed, End, Moment, Role, Side, When};
+use nix::libc::{EACCES, EAGAIN, EINTR, EINVAL, EIO, ENFILE, ENOMEM, ENOSYS, ENOTDIR, EPERM};
+use nix::sys::signal::Signal;
+
+const ERRORS: [i32; 9] = [EPERM, EACCES, ENOMEM, EINTR, EIO, EAGAIN, ENOSYS, EINVAL, ENFILE];
+
+/// What a failure that does not stop the program does to its transcript.
+#[derive(Clone, Copy, Debug)]
+enum Effect {
+    /// Nothing.
+    None,
+    /// The target is told the error, as the answer to its call.
+    Answer,
+    /// The target's call itself fails, and the tracer never hears of it.
+    Unasked,
+    /// The target is told this error instead of the one that it should be told.
+    Becomes(i32),
+    /// Nothing, since the parent kills the tracer before the call returns.
+    Killed,
+}
+
+/// A failure that does not stop the program.
+struct Harmless {
+    roles: &'static [Role],
+    /// The beginning of the call's name.
+    call: &'static str,
+    errors: &'static [i32],
+    effect: Effect,
+    #[allow(dead_code)] // for the reader
+    reason: &'static str,
+}
+
+const fn harmless(
+    roles: &'static [Role],
+    call: &'static str,
+    errors: &'static [i32],
+    effect: Effect,
+    reason: &'static str,
+) -> Harmless {
+    Harmless { roles, call, errors, effect, reason }
+}
+
+/// All of them. An entry that no run needs fails the test.
+#[rustfmt::skip]
+const HARMLESS: &[Harmless] = {
+    use Effect::{Answer, Becomes, Killed, None, Unasked};
+    use Role::{Target, Tracer};
+    const EVERYBODY: &[Role] = &Role::ALL;
+    &[
+        harmless(EVERYBODY, "", &[EINTR], None, "the call is made again"),
+        harmless(EVERYBODY, "write(1)", &[EAGAIN], None, "made again, when there is room"),
+        harmless(&[Target], "write(2)", &[EAGAIN], None, "made again, when there is room"),
+        harmless(EVERYBODY, "exit_group", &ERRORS, None, "made again: nothing else is left to do"),
+
+        harmless(&[Target], "prctl(DUMPABLE)", &ERRORS, None, "only helps where the program's file is unreadable; else the tracer tells"),
+        harmless(&[Target], "prctl(PTRACER)", &ERRORS, None, "only helps where Yama is; else the tracer tells"),
+        harmless(&[Target], "ppoll", &ERRORS, None, "only waits for room; without it the write is tried again at once"),
+        harmless(&[Target, Tracer], "munmap", &ERRORS, None, "a few pages stay until the process ends"),
+        harmless(&[Target], "mkdir", &ERRORS, Unasked, "what the demonstration is about: told like any answer"),
+
+        harmless(&[Tracer], "ioctl(SET_FLAGS)", &ERRORS, None, "only makes it faster, since Linux 6.6"),
+        harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "never returns: the parent kills the tracer in it"),
+        harmless(&[Tracer], "kill(0)", &ERRORS, None, "poll tells the same since Linux 5.9"),
+        harmless(&[Tracer], "ioctl(ID_VALID)", &[EINVAL], None, "made again with the number from before Linux 5.9"),
+        harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
+        harmless(&[Tracer], "openat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
+        harmless(&[Tracer], "mkdirat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
+        harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever stood in the way besides"),
+        harmless(&[Tracer], "readlinkat(", &ERRORS, None, "it only tells a link from other things that are in the way"),
+        harmless(&[Tracer], "readlinkat(link)", &ERRORS, Becomes(ENOTDIR), "likewise, and the target is told what was in the way"),
+        harmless(&[Tracer], "close(DIRECTORY", &ERRORS, None, "only a place in the file system, through which nothing was written"),
+    ]
+};
+
+/// Failures that are told in other words: the beginning of the call's name, the errors, the line, and why.
+const TOLD_OTHERWISE: [(&str, &[i32], &str, &str); 1] = [(
+    "pread64(/proc/PID/mem)",
+    &[EIO, EINVAL],
+    "Tracer: path: Bad address",
+    "the kernel says just that of an address at which the target has nothing",
+)];
+
+/// Calls that are not tried, and why.
+const NEVER_FAIL: [(&str, &str); 1] = [(
+    "rt_sigreturn",
+    "it has no error to return (sigreturn(2)): it restores the registers, or the kernel kills the process",
+)];
+
+/// What was made of a fault.
+#[derive(Debug)]
+enum Verdict {
+    /// The run did its work, by that entry of the list.
+    Completed(usize),
+    /// The run ended, and named the call.
+    Told,
+    /// The call was not made in this run.
+    Missed,
+    Hung(String),
+    LeftOver(String),
+    Crashed(String),
+    Silent(String),
+    Wrong(String),
+}
+
+/// One run: this call fails with this error.
+struct Fault<'a> {
+    case: &'a Case,
+    call: &'a Call,
+    errno: i32,
+}
+
+impl Fault<'_> {
+    fn run(&self) -> Run {
+        let moment = Moment { call: self.call.clone(), side: Side::Entry };
+        let fault = (When::Once(moment), Deed::Answer(-i64::from(self.errno)));
+        self.case.run(common::image(), &[fault])
+    }
+
+    /// What comes of the directories if the failure has that effect.
+    fn made(&self, run: &Run, effect: Effect) -> Vec<Made> {
+        let mut made = self.case.made(run.directory.path());
+        // The directory that was in question then.
+        let calls = &run.outcome.calls;
+        let before = calls.iter().position(|seen| seen.call == *self.call).unwrap_or(calls.len());
+        let received = calls[..before]
+            .iter()
+            .filter(|seen| seen.call.name == "ioctl(RECV)" && seen.result == Some(0))
+            .count();
+        match effect {
+            Effect::None | Effect::Killed => {}
+            Effect::Becomes(errno) => made[received - 1].result = Err(errno),
+            Effect::Answer => made[received - 1].result = Err(self.errno),
+            Effect::Unasked => {
+                made[self.call.nth - 1] = Made { asked: false, result: Err(self.errno) };
+            }
+        }
+        made
+    }
+
+    /// Whether the parent killed the tracer in this very call.
+    fn was_killed_in_it(&self, run: &Run) -> bool {
+        let role = self.call.role;
+        let last = run.outcome.calls.iter().rfind(|seen| seen.call.role == role);
+        run.outcome.ends[&role] == End::Killed(Signal::SIGTERM)
+            && last.is_some_and(|seen| seen.call == *self.call)
+    }
+
+    fn is_told_otherwise(&self, said: &str) -> bool {
+        TOLD_OTHERWISE.iter().any(|(call, errors, line, _)| {
+            self.call.name.starts_with(call)
+                && errors.contains(&self.errno)
+                && said.lines().any(|it| it == *line)
+        })
+    }
+
+    fn judge(&self, run: &Run) -> Verdict {
+        let outcome = &run.outcome;
+        let said = || format!("{} = {}\n{}", self.call, cases::text(self.errno), run.said());
+        if outcome.done[0] == 0 {
+            return Verdict::Missed;
+        }
+        if outcome.hung {
+            return Verdict::Hung(said());
+        }
+        if !outcome.left.is_empty() {
+            return Verdict::LeftOver(format!("{:?} outlived {}", outcome.left, said()));
+        }
+        if outcome.crashed() {
+            return Verdict::Crashed(format!("{:?}\n{}", outcome.ends, said()));
+        }
+        if let Err(why) = run.is_true(self.call.role != Role::Parent) {
+            return Verdict::Wrong(format!("{why}\n{}", said()));
+        }
+        if matches!(outcome.status(), 1 | 77) {
+            if run.names(self.call, self.errno) || self.is_told_otherwise(&run.said()) {
+                return Verdict::Told;
+            }
+            return Verdict::Silent(said());
+        }
+        let mut why = String::from("is on no list of harmless ones");
+        for (at, entry) in HARMLESS.iter().enumerate() {
+            let applies = entry.roles.contains(&self.call.role)
+                && self.call.name.starts_with(entry.call)
+                && entry.errors.contains(&self.errno);
+            if applies && (!matches!(entry.effect, Effect::Killed) || self.was_killed_in_it(run)) {
+                match run.completed(self.case, &self.made(run, entry.effect)) {
+                    Ok(()) => return Verdict::Completed(at),
+                    Err(reason) => why = reason,
+                }
+            }
+        }
+        Verdict::Wrong(format!("status {}: {why}\n{}", outcome.status(), said()))
+    }
+}
+
+/// A line of the table.
+#[derive(Default)]
+struct Row {
+    calls: usize,
+    tried: usize,
+    completed: usize,
+    told: usize,
+    hung: usize,
+    left_over: usize,
+    crashed: usize,
+    silent: usize,
+    wrong: usize,
+    missed: usize,
+}
+
+impl Row {
+    const HEADING: &str =
+        "calls  tried  completed   told |  hung  left  crashed  silent  wrong  missed";
+
+    fn print(&self, name: &str) {
+        let Self { calls, tried, completed, told, hung, left_over, crashed, silent, wrong, missed } =
+            self;
+        println!(
+            "{name:78} {calls:5}  {tried:5}  {completed:9}  {told:5} | \
+             {hung:5} {left_over:5}  {crashed:7}  {silent:6}  {wrong:5}  {missed:6}"
+        );
+    }
+
+    fn bad(&self) -> usize {
+        self.hung + self.left_over + self.crashed + self.silent + self.wrong + self.missed
+    }
+}
+
+#[test]
+fn every_call_may_fail_with_every_error() {
+    if !inject::SUPPORTED {
+        println!("skipped: this architecture's registers are not known to the injector");
+        return;
+    }
+    let begin = Instant::now();
+    let image = common::image();
+    let mut used = BTreeSet::new();
+    let mut bad = 0;
+    let mut shown = HashSet::new();
+    println!("\n{:78} {}", "errors injected into", Row::HEADING);
+    for case in cases::all() {
+        let clean = case.clean(image);
+        let calls: Vec<&Call> = clean
+            .outcome
+            .calls
+            .iter()
+            .map(|seen| &seen.call)
+            .filter(|call| NEVER_FAIL.iter().all(|(name, _)| *name != call.name))
+            .collect();
+        let faults: Vec<_> = calls
+            .iter()
+            .flat_map(|call| ERRORS.map(|errno| Fault { case: &case, call, errno }))
+            .collect();
+        let verdicts = inject::side_by_side(&faults, |fault| {
+            // Where an order cannot be kept up, the call may be missed by accident.
+            let mut verdict = Verdict::Missed;
+            for _ in 0..3 {
+                verdict = fault.judge(&fault.run());
+                if !matches!(verdict, Verdict::Missed) {
+                    break;
+                }
+            }
+            verdict
+        });
+
+        let mut row = Row { calls: calls.len(), tried: faults.len(), ..Row::default() };
+        for (verdict, fault) in verdicts.iter().zip(&faults) {
+            let (count, why) = match verdict {
+                Verdict::Completed(entry) => {
+                    used.insert(*entry);
+                    (&mut row.completed, None)
+                }
+                Verdict::Told => (&mut row.told, None),
+                Verdict::Missed => (&mut row.missed, Some(fault.call.to_string())),
+                Verdict::Hung(why) => (&mut row.hung, Some(why.clone())),
+                Verdict::LeftOver(why) => (&mut row.left_over, Some(why.clone())),
+                Verdict::Crashed(why) => (&mut row.crashed, Some(why.clone())),
+                Verdict::Silent(why) => (&mut row.silent, Some(why.clone())),
+                Verdict::Wrong(why) => (&mut row.wrong, Some(why.clone())),
+            };
+            *count += 1;
+            if let Some(why) = why {
+                bad += 1;
+                // One of each kind is enough to begin with.
+                if shown.insert((std::mem::discriminant(verdict), fault.call.name.clone())) {
+                    eprintln!("{} ({}): {why}", case.name, case.order);
+                }
+            }
+        }
+        row.print(&format!("{} ({})", case.name, case.order));
+        assert_eq!(row.bad() + row.completed + row.told, row.tried);
+    }
+    for (call, why) in NEVER_FAIL {
+        println!("not tried: {call}: {why}");
+    }
+    println!("in {:.1} s\n", begin.elapsed().as_secs_f64());
+
+    assert_eq!(bad, 0, "runs that did not end as they should");
+    let idle: Vec<_> = HARMLESS
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !used.contains(at))
+        .map(|(_, entry)| format!("{:?}: {}", entry.roles, entry.call))
+        .collect();
+    assert!(
+        idle.is_empty(),
+        "entries on the list of harmless failures that no run needed: {idle:?}"
+    );
+}

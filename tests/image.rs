@@ -1,0 +1,275 @@
+//! The release image as a file: what it is made of, what must not be in it, and where its bytes are.
+//!
+//! The tables are printed by `cargo test --test image -- --nocapture breakdown`.
+
+mod common;
+
+use std::fs;
+use std::sync::OnceLock;
+
+use object::elf::{
+    EM_AARCH64, EM_RISCV, EM_X86_64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK,
+    PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader64,
+};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, Object, ObjectSymbol, SymbolKind};
+use rustc_demangle::demangle;
+use seccomp_notify_min::text;
+
+/// The image may not be larger, in bytes.
+const BUDGET: usize = 8192;
+
+/// The release image's bytes.
+fn image() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| fs::read(common::image()).expect("the image can be read"))
+}
+
+/// Whether the image was built here; another one has no twin.
+fn is_ours(what: &str) -> bool {
+    let ours = std::env::var_os("SECCOMP_NOTIFY_MIN").is_none();
+    if !ours {
+        common::skipped(what, "SECCOMP_NOTIFY_MIN names an image that was built elsewhere");
+    }
+    ours
+}
+
+/// The same image with symbols.
+fn twin() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| fs::read(common::build("unstripped")).expect("the twin can be read"))
+}
+
+fn header(image: &[u8]) -> (&FileHeader64<Endianness>, Endianness) {
+    let header = FileHeader64::<Endianness>::parse(image).expect("an ELF file of 64 bits");
+    (header, header.endian().expect("an order of bytes"))
+}
+
+fn segments(image: &[u8]) -> &[ProgramHeader64<Endianness>] {
+    let (header, endian) = header(image);
+    header.program_headers(endian, image).expect("program headers")
+}
+
+/// The one segment that is loaded.
+fn loaded(image: &[u8]) -> &ProgramHeader64<Endianness> {
+    let (_, endian) = header(image);
+    let mut loaded = segments(image).iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+    let first = loaded.next().expect("something is loaded");
+    assert!(loaded.next().is_none(), "a second segment is loaded");
+    first
+}
+
+#[test]
+fn the_image_keeps_within_its_budget() {
+    assert!(image().len() <= BUDGET, "{} of {BUDGET} bytes", image().len());
+}
+
+#[test]
+fn the_image_is_static() {
+    let (header, endian) = header(image());
+    assert_eq!(header.e_type(endian), ET_EXEC, "fixed addresses: nothing to relocate");
+    assert!([EM_X86_64, EM_AARCH64, EM_RISCV].contains(&header.e_machine(endian)));
+    for segment in segments(image()) {
+        let kind = segment.p_type(endian);
+        assert!(![PT_INTERP, PT_DYNAMIC, PT_NOTE].contains(&kind), "a segment of type {kind}");
+    }
+}
+
+#[test]
+fn nothing_in_the_image_is_writable_and_the_stack_is_not_executable() {
+    let (_, endian) = header(image());
+    let flags = loaded(image()).p_flags(endian);
+    assert_eq!(flags & PF_W, 0, "the program has no variables");
+    assert_ne!(flags & PF_X, 0);
+    let mut stacks =
+        segments(image()).iter().filter(|segment| segment.p_type(endian) == PT_GNU_STACK);
+    let stack = stacks.next().expect("without this header the kernel makes the stack executable");
+    assert_eq!(stack.p_flags(endian) & PF_X, 0);
+    for segment in segments(image()) {
+        let both = PF_W | PF_X;
+        assert_ne!(segment.p_flags(endian) & both, both, "writable and executable");
+    }
+}
+
+#[test]
+fn the_running_program_has_no_memory_that_is_writable_and_executable() {
+    // What the kernel made of the headers, while a target waits.
+    let run = common::program(["-d", "1", "/etc/c"]).start();
+    let target = run.wait_for("Target process: PID").writer;
+    run.wait_for("Tracer: delaying");
+    let maps = fs::read_to_string(format!("/proc/{target}/maps")).expect("/proc is mounted");
+    assert!(maps.contains("[stack]"), "{maps}");
+    for line in maps.lines() {
+        let permissions = line.split(' ').nth(1).expect("permissions");
+        assert!(!permissions.starts_with("rwx") && !permissions.contains("wx"), "{line}");
+    }
+    run.finish();
+}
+
+#[test]
+fn the_image_is_nothing_but_its_segment() {
+    let (header, endian) = header(image());
+    let segment = loaded(image());
+    assert_eq!(segment.p_offset(endian), 0, "the headers are in it");
+    assert_eq!(segment.p_filesz(endian), segment.p_memsz(endian), "no variables");
+    assert_eq!(segment.p_filesz(endian), image().len() as u64, "and nothing is behind it");
+    assert_eq!(header.e_shnum(endian), 0, "no section table");
+    assert_eq!(segments(image()).len(), 2);
+}
+
+#[test]
+fn the_twin_for_debuggers_is_the_image_with_symbols() {
+    if !is_ours("the twin") {
+        return;
+    }
+    let segment = |image: &'static [u8]| {
+        let (header, endian) = header(image);
+        let segment = loaded(image);
+        let bytes = segment.data(endian, image).expect("the segment is in the file");
+        (segment.p_vaddr(endian), header.e_entry(endian), bytes)
+    };
+    assert!(segment(image()) == segment(twin()), "headers, code and constants are the same");
+}
+
+#[test]
+fn nothing_of_formatting_or_panicking_is_in_the_image() {
+    if !is_ours("symbols") {
+        return;
+    }
+    let symbols = symbols();
+    assert!(symbols.iter().any(|symbol| symbol.name.contains("tracer::run")), "{symbols:#?}");
+    for symbol in &symbols {
+        let name = &symbol.name;
+        for room in ["core::fmt", "core::panicking", "panic", "unwind", "alloc::", "std::"] {
+            assert!(!name.contains(room), "{name}");
+        }
+    }
+    // What a panic would say: where, and why.
+    for text in ["panicked", ".rs", "src/", "library/core", "index out of bounds", "unwrap"] {
+        let found = image().windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!found, "{text:?} is in the image");
+    }
+}
+
+#[test]
+fn no_path_of_the_machine_that_built_it_is_in_the_image() {
+    for text in [env!("CARGO_MANIFEST_DIR"), "/home/", "/root/", ".cargo", "rustc"] {
+        let found = image().windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!found, "{text:?} is in the image");
+    }
+}
+
+// ---- Where the bytes are
+
+/// A function or constant in the image.
+#[derive(Debug)]
+struct Symbol {
+    name: String,
+    address: u64,
+    size: u64,
+    is_code: bool,
+}
+
+/// The functions and constants, in the order of their addresses.
+fn symbols() -> Vec<Symbol> {
+    let twin = ElfFile64::<Endianness>::parse(twin()).expect("an ELF file");
+    let mut symbols: Vec<_> = twin
+        .symbols()
+        .filter(|symbol| symbol.size() > 0)
+        .map(|symbol| Symbol {
+            name: format!("{:#}", demangle(symbol.name().expect("text"))),
+            address: symbol.address(),
+            size: symbol.size(),
+            is_code: symbol.kind() == SymbolKind::Text,
+        })
+        .collect();
+    symbols.sort_by_key(|symbol| symbol.address);
+    symbols
+}
+
+/// Prints rows of bytes and returns their sum.
+fn table(title: &str, rows: &[(String, usize)]) -> usize {
+    let line = |(name, bytes): &(String, usize)| format!("{bytes:>7}  {name}\n");
+    let sum = rows.iter().map(|(_, bytes)| bytes).sum();
+    let lines: String = rows.iter().map(line).collect();
+    // In one go: tests run side by side.
+    println!("\n{title}\n\n{lines}{}", line(&("in all".to_owned(), sum)));
+    sum
+}
+
+/// The parts of the image, in bytes.
+fn parts() -> Vec<(String, usize)> {
+    let size_of_symbols = |wanted: &dyn Fn(&Symbol) -> bool| -> usize {
+        symbols().iter().filter(|symbol| wanted(symbol)).map(|symbol| symbol.size as usize).sum()
+    };
+    let headers = size_of::<FileHeader64<Endianness>>() + size_of_val(segments(image()));
+    let code = size_of_symbols(&|symbol| symbol.is_code);
+    let (output, errors) =
+        (usize::from(text::FIRST_OUTPUT.0), text::TABLE.len() - text::ERRORS.len());
+    let calls = usize::from(text::name::clock_gettime.0);
+    let texts = text::TABLE.len() + size_of_val(&text::PAIRS);
+    let rest = image().len() - headers - code - texts;
+    [
+        ("headers", headers),
+        ("code", code),
+        ("texts: transcript, report and usage", calls - output),
+        ("texts: failures, hints and usage errors", output),
+        ("texts: names of calls", errors - calls),
+        ("texts: errors", text::ERRORS.len()),
+        ("texts: pairs of bytes", size_of_val(&text::PAIRS)),
+        ("other constants and padding", rest),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .to_vec()
+}
+
+#[test]
+fn breakdown_by_parts() {
+    if !is_ours("breakdown by parts") {
+        return;
+    }
+    let title = format!("The image by parts, in bytes (budget {BUDGET})");
+    assert_eq!(table(&title, &parts()), image().len(), "the parts are the whole");
+    // The texts really are in the image as this test knows them.
+    let found = image().windows(text::TABLE.len()).any(|window| window == text::TABLE);
+    assert!(found, "the table of texts is in the image");
+}
+
+#[test]
+fn breakdown_by_functions() {
+    if !is_ours("breakdown by functions") {
+        return;
+    }
+    let symbols = symbols();
+    let mut rows: Vec<_> = symbols
+        .iter()
+        .filter(|symbol| symbol.is_code)
+        .map(|symbol| (symbol.name.replace("seccomp_notify_min::", ""), symbol.size as usize))
+        .collect();
+    rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let sum = table("The code by functions, in bytes", &rows);
+    let (_, code) = &parts()[1];
+    assert_eq!(sum, *code);
+    // No function is counted twice.
+    for pair in symbols.windows(2) {
+        assert!(pair[0].address + pair[0].size <= pair[1].address, "{pair:#?}");
+    }
+}
+
+#[test]
+fn breakdown_by_texts() {
+    // The last start is that of the errors' texts, which are as many as they are.
+    let starts = text::starts();
+    let ends = starts.iter().skip(1);
+    let mut rows: Vec<_> = starts
+        .iter()
+        .zip(ends)
+        .zip(text::PLAIN)
+        .map(|((start, end), plain)| (plain.replace('\n', "·"), end - start))
+        .collect();
+    let errors = text::TABLE.len() - starts.last().expect("the start of the errors");
+    rows.push((format!("{} errors", text::ERRNOS.len()), errors));
+    rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let sum = table("The texts, in bytes as they are coded", &rows);
+    assert_eq!(sum, text::TABLE.len());
+}

@@ -1,0 +1,563 @@
+//! The command lines that are gone through call by call, and a plain model of what each must print.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::libc;
+use tempfile::TempDir;
+
+use self::Argument::{Below, Failing, Option as Opt, Path as At};
+use super::Role::{Parent, Target, Tracer};
+use super::Side::{Entry, Exit};
+use super::{Call, Deed, End, Gate, Moment, Outcome, Role, Script, Side, Until, When};
+
+/// The beginning of every directory that these tests work in.
+pub const DIRECTORY: &str = "snm-faults-";
+
+/// A directory of its own directly below /tmp, gone with its contents at the end.
+pub fn directory() -> TempDir {
+    tempfile::Builder::new().prefix(DIRECTORY).tempdir_in("/tmp").expect("a directory below /tmp")
+}
+
+/// What an argument is.
+#[derive(Clone, Debug)]
+pub enum Argument {
+    Option(&'static str),
+    /// A directory that will be made below the run's own in /tmp.
+    Below(String),
+    /// One that will not, and why.
+    Failing(&'static str, i32),
+    Path(&'static str),
+}
+
+/// A command line, and one order of its processes.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// As a heading shows it.
+    pub name: &'static str,
+    /// The order, or what else is particular, likewise.
+    pub order: &'static str,
+    pub arguments: Vec<Argument>,
+    /// The countdown, if there is one.
+    pub delay: u32,
+    pub keep: bool,
+    /// `-c`.
+    pub let_through: bool,
+    /// `-w`.
+    pub killable: bool,
+    /// What the second filter answers.
+    pub filtered: Option<i32>,
+    pub gates: Vec<Gate>,
+    /// What is done to every run of this case.
+    pub rules: Vec<(When, Deed)>,
+}
+
+/// What came, or must come, of a directory.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Whether the tracer was asked.
+    pub asked: bool,
+    /// The value, or the errno.
+    pub result: Result<usize, i32>,
+}
+
+/// What each process prints, in its own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript {
+    pub out: [String; 3],
+    pub err: [String; 3],
+}
+
+impl Case {
+    fn new(name: &'static str, order: &'static str, arguments: Vec<Argument>) -> Self {
+        let rules = vec![
+            // No process sleeps: the countdown is in the transcript all the same.
+            (When::Each("nanosleep"), Deed::Answer(0)),
+        ];
+        let (gates, filtered) = (vec![], None);
+        Self {
+            name,
+            order,
+            arguments,
+            delay: 0,
+            keep: false,
+            let_through: false,
+            killable: false,
+            filtered,
+            gates,
+            rules,
+        }
+    }
+
+    fn gate(mut self, hold: (Role, &str, usize, Side), until: Until) -> Self {
+        let (role, name, nth, side) = hold;
+        self.gates.push(Gate { hold: Moment::new(role, name, nth, side), until });
+        self
+    }
+
+    /// The arguments for a run in `directory`.
+    pub fn arguments(&self, directory: &Path) -> Vec<OsString> {
+        let argument = |argument: &Argument| match argument {
+            Argument::Option(it) | Argument::Path(it) => it.into(),
+            Argument::Below(name) => directory.join(name).into(),
+            Argument::Failing(name, _) => directory.join(name).into(),
+        };
+        self.arguments.iter().map(argument).collect()
+    }
+
+    /// Runs the case in a directory of its own, with more rules than its own.
+    pub fn run(&self, image: &Path, more: &[(When, Deed)]) -> Run {
+        let directory = directory();
+        self.furnish(directory.path());
+        let mut rules = self.rules.clone();
+        rules.extend_from_slice(more);
+        let script = Script { gates: self.gates.clone(), rules };
+        let arguments = self.arguments(directory.path());
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+        let mut outcome = super::run(image, &arguments, &script);
+        outcome.done.drain(..self.rules.len());
+        Run { outcome, directory }
+    }
+
+    /// Puts into the directory what the paths that fail are to meet.
+    fn furnish(&self, directory: &Path) {
+        for argument in &self.arguments {
+            match argument {
+                Argument::Below(name) => {
+                    let parent = directory.join(name);
+                    fs::create_dir_all(parent.parent().unwrap()).expect("a directory");
+                }
+                Argument::Failing("file/x", _) => {
+                    fs::write(directory.join("file"), "").expect("a file");
+                }
+                Argument::Failing("link/x", _) => {
+                    std::os::unix::fs::symlink("/tmp", directory.join("link")).expect("a link");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What comes of the directories when nothing is in the way.
+    pub fn made(&self, directory: &Path) -> Vec<Made> {
+        let mut listens = true;
+        let mut made = vec![];
+        for argument in &self.arguments {
+            let path = match argument {
+                Argument::Option(_) => continue,
+                Argument::Path(path) => OsString::from(path),
+                Argument::Below(name) => directory.join(name).into(),
+                Argument::Failing(name, _) => directory.join(name).into(),
+            };
+            let asked = listens && self.filtered.is_none();
+            let result = match (argument, self.filtered) {
+                (_, Some(errno)) => Err(errno),
+                _ if !listens => Err(libc::ENOSYS),
+                (Argument::Below(_), _) => Ok(path.len()),
+                (Argument::Failing(_, errno), _) => Err(*errno),
+                // No such directory: the target's own call tells.
+                _ if self.let_through => Err(libc::ENOENT),
+                _ => Err(libc::EPERM),
+            };
+            listens &= path != "/bye";
+            made.push(Made { asked, result });
+        }
+        made
+    }
+
+    /// What must be printed when that comes of the directories.
+    pub fn transcript(&self, run: &Run, made: &[Made]) -> Transcript {
+        let mut transcript = Transcript::default();
+        let pid = |role| run.outcome.pids.get(&role).map_or(0, |pid| pid.as_raw());
+        let [parent, target, tracer] = &mut transcript.out;
+        let [_, target_err, _] = &mut transcript.err;
+        *target += &format!("Target process: PID = {}\n", pid(Role::Target));
+        *tracer += &format!("Tracer: PID = {}\n", pid(Role::Tracer));
+        let paths = self.arguments(run.directory.path());
+        let paths =
+            paths.iter().zip(&self.arguments).filter(|(_, it)| !matches!(it, Argument::Option(_)));
+        for ((path, _), made) in paths.zip(made) {
+            let path = path.to_string_lossy();
+            *target += &format!("\nTarget process: about to make directory \"{path}\"\n");
+            match made.result {
+                Ok(value) => {
+                    *target += &format!("Target process: SUCCESS: mkdir(2) returned = {value}\n");
+                }
+                Err(errno) => *target_err += &format!("Target process: mkdir: {}\n", text(errno)),
+            }
+            if made.asked {
+                let pid = pid(Role::Target);
+                *tracer += &format!("Tracer: got notification for PID {pid}; ID is X\n");
+                if self.delay > 0 {
+                    *tracer += &format!("Tracer: delaying for {} seconds:", self.delay);
+                    for left in (1..=self.delay).rev() {
+                        *tracer += &format!(" {left}");
+                    }
+                    *tracer += "\n";
+                }
+                *tracer += &format!("Tracer: mkdir(\"{path}\", 600)\n");
+                if path == "/bye" {
+                    *tracer += "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
+                }
+            }
+        }
+        *target += "Target process: terminating\n";
+        *parent += "Parent: target process has terminated\n";
+        if !self.keep {
+            *parent += "Parent: killing tracer\n";
+        }
+        transcript
+    }
+
+    /// The calls of a run that nothing disturbs. Its transcript is right, or the test has no ground
+    /// to stand on.
+    pub fn clean(&self, image: &Path) -> Run {
+        let run = self.run(image, &[]);
+        let outcome = &run.outcome;
+        let said = format!("{self:?}\n{outcome:?}\n{}", run.said());
+        assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{said}");
+        assert_eq!(outcome.status(), 0, "{said}");
+        run.completed(self, &self.made(run.directory.path())).expect("a clean run");
+        run
+    }
+}
+
+/// What came of a case, and where it was run.
+pub struct Run {
+    pub outcome: Outcome,
+    pub directory: TempDir,
+}
+
+impl Run {
+    /// Both streams, to be shown.
+    pub fn said(&self) -> String {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        format!("stdout:\n{}stderr:\n{}", text(&self.outcome.out), text(&self.outcome.err))
+    }
+
+    /// What each process printed.
+    pub fn transcript(&self) -> Transcript {
+        let stream = |stream: usize| {
+            Role::ALL.map(|role| match self.outcome.written.get(&role) {
+                Some(written) => without_ids(&written[stream]),
+                None => String::new(),
+            })
+        };
+        Transcript { out: stream(0), err: stream(1) }
+    }
+
+    /// Whether the run did its work: status 0, the whole transcript, in an order that cause and effect
+    /// allow, and the directories there, and only those.
+    pub fn completed(&self, case: &Case, made: &[Made]) -> Result<(), String> {
+        let (found, wanted) = (self.transcript(), case.transcript(self, made));
+        if self.outcome.status() != 0 {
+            return Err(format!("status {}", self.outcome.status()));
+        }
+        if found != wanted {
+            return Err(format!("wanted {wanted:#?}\nfound {found:#?}"));
+        }
+        self.in_order()?;
+        let written: usize =
+            self.outcome.written.values().flatten().map(|written| written.len()).sum();
+        if written != self.outcome.out.len() + self.outcome.err.len() {
+            return Err("not all that was written has arrived".into());
+        }
+        let paths = case.arguments(self.directory.path());
+        let paths =
+            paths.iter().zip(&case.arguments).filter(|(_, it)| !matches!(it, Argument::Option(_)));
+        for ((path, argument), made) in paths.zip(made) {
+            if !matches!(argument, Argument::Below(_)) {
+                continue;
+            }
+            let metadata = fs::symlink_metadata(path);
+            if metadata.is_ok() != made.result.is_ok() {
+                return Err(format!("{path:?}: {made:?}, but {metadata:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each result of the target stands behind the tracer's line about it.
+    fn in_order(&self) -> Result<(), String> {
+        let (mut asked, mut told) = (0, 0);
+        for line in self.outcome.out.split(|&byte| byte == b'\n') {
+            asked += usize::from(line.starts_with(b"Tracer: mkdir("));
+            told += usize::from(line.starts_with(b"Target process: SUCCESS"));
+            if told > asked {
+                return Err("a result stands before the tracer's line".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether some line says that this call of this process failed with this errno.
+    pub fn names(&self, call: &Call, errno: i32) -> bool {
+        let line = format!("{}{}: {}", call.role.prefix(), call.plain(), text(errno));
+        String::from_utf8_lossy(&self.outcome.err).lines().any(|it| it == line)
+    }
+
+    /// Whether what the parent said of its children is what became of them, and the exit status too.
+    /// With `whole`, the parent was not hindered: it must have said all of it.
+    pub fn is_true(&self, whole: bool) -> Result<(), String> {
+        let ends = &self.outcome.ends;
+        let said = String::from_utf8_lossy(&self.outcome.err);
+        let mut wanted = vec![];
+        for (role, name) in [(Role::Target, "target process"), (Role::Tracer, "tracer")] {
+            match ends.get(&role) {
+                Some(End::Killed(signal)) => wanted.push((
+                    format!("Parent: {name} was killed by signal {}", *signal as i32),
+                    // The parent does that itself.
+                    role == Role::Tracer && *signal == nix::sys::signal::Signal::SIGTERM,
+                )),
+                Some(End::Exited(0)) => {}
+                Some(End::Exited(1)) if role == Role::Tracer => {}
+                Some(End::Exited(status)) => {
+                    wanted.push((format!("Parent: {name} failed with status {status}"), false));
+                }
+                None => {}
+            }
+        }
+        for line in said.lines().filter(|line| line.starts_with("Parent: ")) {
+            let is_report =
+                line.contains(" failed with status ") || line.contains(" was killed by ");
+            if is_report && !wanted.iter().any(|(it, _)| it == line) {
+                return Err(format!("untrue: {line:?} of {ends:?}"));
+            }
+        }
+        let missing = wanted
+            .iter()
+            .find(|(line, may_be_silent)| !may_be_silent && !said.lines().any(|it| it == line));
+        if let Some((line, _)) = missing {
+            if whole {
+                return Err(format!("missing: {line:?} of {ends:?}"));
+            }
+            if self.outcome.status() == 0 {
+                return Err(format!("status 0, though {line:?}"));
+            }
+        }
+        if wanted.iter().any(|(_, silent)| !silent) && self.outcome.status() == 0 {
+            return Err(format!("status 0 of {ends:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// An errno's text as the C library has it.
+pub fn text(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap().to_owned()
+}
+
+/// A process's lines. A notification's ID, which is random, is replaced.
+fn without_ids(bytes: &[u8]) -> String {
+    let mut lines = String::new();
+    for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
+        match line.trim_end().split_once("; ID is ") {
+            Some((before, id)) if u64::from_str_radix(id, 16).is_ok() && !id.starts_with('0') => {
+                lines += &format!("{before}; ID is X\n");
+            }
+            _ => lines += line,
+        }
+    }
+    lines
+}
+
+/// The command lines that are gone through call by call, each in every order that makes a difference:
+/// left to the scheduler, a call that is made only now and then would be met only now and then.
+///
+/// `CASE` in the environment chooses those whose name or order contains it.
+pub fn all() -> Vec<Case> {
+    let mut cases = vec![];
+    demonstrations(&mut cases);
+    old_kernels(&mut cases);
+    rare_ways(&mut cases);
+    chosen(cases)
+}
+
+/// Those in which one process's end must end another: the demonstrations, and the kernels on which it
+/// does not by itself.
+pub fn mortal() -> Vec<Case> {
+    let mut cases = vec![];
+    demonstrations(&mut cases);
+    old_kernels(&mut cases);
+    chosen(cases)
+}
+
+/// One order of each demonstration, and the one whose calls a signal does not take away.
+pub fn interrupted() -> Vec<Case> {
+    let arguments = vec![Opt("-Kw"), below("x"), At("/nope/y"), At("/bye")];
+    let killable = Case::new("-Kw /tmp/x /nope/y /bye", "the tracer ends first", arguments);
+    chosen(vec![
+        Case::keeping("the tracer ends first").tracer_first(),
+        Case { keep: true, killable: true, ..killable }.tracer_first(),
+        Case::delayed("the parent kills the tracer").parent_finds_tracer(2, "kill(15)"),
+        Case::filtered("the parent kills the tracer").parent_finds_tracer(1, "kill(15)"),
+    ])
+}
+
+/// `-K` with further options and one path, in an order that the test gives.
+pub fn one_path(options: &[&'static str], delay: u32, gates: Vec<Gate>) -> Case {
+    let options = options.iter().map(|option| Opt(option));
+    let arguments = [Opt("-K")].into_iter().chain(options).chain([below("x")]).collect();
+    Case { keep: true, delay, gates, ..Case::new("-K /tmp/x", "in the test's order", arguments) }
+}
+
+fn chosen(mut cases: Vec<Case>) -> Vec<Case> {
+    let chosen = env::var("CASE").unwrap_or_default();
+    cases.retain(|case| case.name.contains(&chosen) || case.order.contains(&chosen));
+    cases
+}
+
+fn below(name: &str) -> Argument {
+    Below(name.to_owned())
+}
+
+fn reached(role: Role, name: &str, nth: usize, side: Side) -> Until {
+    Until::Reached(Moment::new(role, name, nth, side))
+}
+
+impl Case {
+    /// The target ends when the tracer has.
+    fn tracer_first(self) -> Self {
+        self.gate((Target, "exit_group", 1, Entry), Until::Ended(Tracer))
+    }
+
+    /// The target ends when the tracer waits in its last receive, which is the nth.
+    fn target_ends_in(self, receive: usize) -> Self {
+        self.gate((Target, "exit_group", 1, Entry), reached(Tracer, "ioctl(RECV)", receive, Entry))
+    }
+
+    /// The parent finds the tracer there, though it has nobody left to wait for.
+    fn parent_finds_tracer(self, receive: usize, kill: &str) -> Self {
+        let killed = || reached(Parent, kill, 1, Exit);
+        self.target_ends_in(receive)
+            .gate((Tracer, "ioctl(RECV)", receive, Exit), killed())
+            .gate((Tracer, "ioctl(RECV)", receive, Entry), killed())
+    }
+
+    /// The parent looks for the tracer when that has ended.
+    fn tracer_by_itself(self, receive: usize) -> Self {
+        self.target_ends_in(receive)
+            .gate((Tracer, "ioctl(RECV)", receive, Exit), reached(Parent, "wait4", 1, Exit))
+            .gate((Parent, "wait4", 1, Exit), Until::Ended(Tracer))
+    }
+
+    /// The same, and even the target is waited for only then.
+    fn tracer_meets_zombie(self, receive: usize) -> Self {
+        self.target_ends_in(receive).gate((Parent, "wait4", 1, Entry), Until::Ended(Tracer))
+    }
+
+    fn rule(mut self, when: When, deed: Deed) -> Self {
+        self.rules.push((when, deed));
+        self
+    }
+
+    fn keeping(order: &'static str) -> Self {
+        let arguments = vec![Opt("-K"), below("x"), At("/nope/y"), At("/bye")];
+        Self { keep: true, ..Self::new("-K /tmp/x /nope/y /bye", order, arguments) }
+    }
+
+    fn delayed(order: &'static str) -> Self {
+        let arguments = vec![Opt("-d"), Opt("1"), Opt("-f"), Opt("t"), below("x")];
+        Self { delay: 1, ..Self::new("-d 1 -f t /tmp/x", order, arguments) }
+    }
+
+    fn filtered(order: &'static str) -> Self {
+        let arguments = vec![Opt("-f"), Opt("e"), below("x")];
+        let filtered = Some(libc::EOPNOTSUPP);
+        Self { filtered, ..Self::new("-f e /tmp/x", order, arguments) }
+    }
+
+    fn simple(order: &'static str) -> Self {
+        let arguments = vec![Opt("-K"), below("x")];
+        Self { keep: true, ..Self::new("-K /tmp/x", order, arguments) }
+    }
+}
+
+/// The three command lines that show everything the program is for.
+fn demonstrations(cases: &mut Vec<Case>) {
+    cases.extend([
+        Case::keeping("the tracer ends first").tracer_first(),
+        Case::keeping("the target ends first")
+            .gate((Tracer, "exit_group", 1, Entry), reached(Parent, "kill(14)", 1, Exit)),
+        Case::delayed("the parent kills the tracer").parent_finds_tracer(2, "kill(15)"),
+        Case::delayed("the tracer ends by itself").tracer_by_itself(2),
+        Case::filtered("the parent kills the tracer").parent_finds_tracer(1, "kill(15)"),
+        Case::filtered("the tracer ends by itself").tracer_by_itself(1),
+        Case::filtered("the tracer ends before the target is waited for").tracer_meets_zombie(1),
+    ]);
+}
+
+/// What older kernels do otherwise, done by the injector.
+fn old_kernels(cases: &mut Vec<Case>) {
+    let receives = || When::TargetGone("ioctl(RECV)");
+    let spurious = When::Once(Moment::new(Tracer, "ioctl(RECV)", 2, Entry));
+    cases.extend([
+        // Before 6.11, the receive does not return when the target has ended.
+        Case::simple("Linux < 6.11: RECV waits for a dead target")
+            .rule(receives(), Deed::Wait)
+            .target_ends_in(2),
+        Case::simple("Linux < 6.11: the parent's signal comes before that RECV")
+            .rule(receives(), Deed::Wait)
+            .gate((Tracer, "ioctl(SEND)", 1, Exit), reached(Parent, "kill(14)", 1, Exit)),
+        // Before 5.9, no hangup either.
+        Case::simple("Linux < 5.9: and poll tells nothing")
+            .rule(receives(), Deed::Wait)
+            .rule(spurious, Deed::Answer(-i64::from(libc::EINTR)))
+            .rule(When::TargetGone("ppoll"), Deed::Wait)
+            .gate((Target, "exit_group", 1, Entry), reached(Tracer, "ppoll", 1, Entry)),
+        Case::simple("Linux < 5.9: ID_VALID has its old number")
+            .rule(When::Each("ioctl(ID_VALID)"), Deed::Answer(-i64::from(libc::EINVAL)))
+            .tracer_by_itself(2),
+        Case::simple("Linux < 6.6: SET_FLAGS is unknown")
+            .rule(When::Each("ioctl(SET_FLAGS)"), Deed::Answer(-i64::from(libc::EINVAL)))
+            .tracer_by_itself(2),
+    ]);
+}
+
+/// Ways that the demonstrations do not take.
+fn rare_ways(cases: &mut Vec<Case>) {
+    let long = format!("{}/{}/x", "n".repeat(250), "o".repeat(240));
+    let through = vec![Opt("-Kwc"), below("x"), At("/nope/y")];
+    let failing = vec![
+        Opt("-K"),
+        Failing("nosuch/x", libc::ENOENT),
+        Failing("", libc::EEXIST),
+        Failing("file/x", libc::ENOTDIR),
+        Failing("../x", libc::EPERM),
+        Failing("link/x", libc::EPERM),
+    ];
+    let write = |nth| When::Once(Moment::new(Target, "write(1)", nth, Entry));
+    cases.extend([
+        Case::simple("no /proc: the path is read by process_vm_readv")
+            .rule(When::Each("openat(/proc/PID/mem)"), Deed::Answer(-i64::from(libc::ENOENT)))
+            .tracer_by_itself(2),
+        Case::simple("the output does not block, and is full")
+            .rule(write(1), Deed::Answer(-i64::from(libc::EAGAIN)))
+            .tracer_by_itself(2),
+        Case {
+            keep: true,
+            let_through: true,
+            ..Case::new("-Kwc /tmp/x /nope/y", "the tracer ends by itself", through)
+        }
+        .tracer_by_itself(3),
+        Case {
+            keep: true,
+            ..Case::new("-K, paths that fail", "the tracer ends by itself", failing)
+        }
+        .tracer_by_itself(6),
+        Case {
+            keep: true,
+            ..Case::new(
+                "-K, a path of 500 bytes",
+                "the tracer ends by itself",
+                vec![Opt("-K"), Below(long)],
+            )
+        }
+        .tracer_by_itself(2),
+    ]);
+}

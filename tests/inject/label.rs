@@ -1,0 +1,90 @@
+//! Names system calls, finely enough that the nth call of a name is the same one in every run.
+
+use std::fs;
+use std::io::IoSliceMut;
+
+use nix::libc;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use syscalls::Sysno;
+
+/// The name of a call, with what tells it from others of its kind.
+pub fn label(pid: Pid, number: i64, arguments: &[u64; 6]) -> String {
+    let Some(call) = usize::try_from(number).ok().and_then(Sysno::new) else {
+        return format!("number {number}");
+    };
+    let [first, second, third, ..] = *arguments;
+    let detail = match call {
+        Sysno::openat => path(pid, second),
+        Sysno::mkdirat | Sysno::readlinkat => path(pid, second),
+        Sysno::write => first.to_string(),
+        Sysno::close | Sysno::pread64 => descriptor(pid, first),
+        Sysno::kill => second.to_string(),
+        Sysno::rt_sigaction => match first as i32 {
+            libc::SIGALRM => "SIGALRM".into(),
+            libc::SIGCHLD => "SIGCHLD".into(),
+            libc::SIGINT => "SIGINT".into(),
+            libc::SIGTERM => "SIGTERM".into(),
+            other => other.to_string(),
+        },
+        Sysno::prctl => match first as i32 {
+            libc::PR_SET_DUMPABLE => "DUMPABLE".into(),
+            libc::PR_SET_NO_NEW_PRIVS => "NO_NEW_PRIVS".into(),
+            libc::PR_SET_PDEATHSIG => "PDEATHSIG".into(),
+            libc::PR_SET_PTRACER => "PTRACER".into(),
+            other => other.to_string(),
+        },
+        Sysno::seccomp => match (first, second) {
+            (1, 0) => "SET_MODE_FILTER".into(),
+            (1, _) => "NEW_LISTENER".into(),
+            (3, _) => "GET_NOTIF_SIZES".into(),
+            other => format!("{other:?}"),
+        },
+        Sysno::ioctl => match second as u32 {
+            0xc050_2100 => "RECV".into(),
+            0xc018_2101 => "SEND".into(),
+            0x4008_2102 => "ID_VALID".into(),
+            0x8008_2102 => "ID_VALID of old".into(),
+            0x4008_2104 => "SET_FLAGS".into(),
+            other => format!("{other:#x}"),
+        },
+        Sysno::wait4 if third != 0 => "WNOHANG".into(),
+        _ => return call.name().to_owned(),
+    };
+    format!("{}({detail})", call.name())
+}
+
+/// A path as it stands in the process's memory; what differs from run to run is replaced.
+fn path(pid: Pid, address: u64) -> String {
+    let mut bytes = [0; 64];
+    let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
+    let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote).unwrap_or(0);
+    let path = bytes[..read].split(|&byte| byte == 0).next().unwrap_or_default();
+    stable(&String::from_utf8_lossy(path))
+}
+
+/// What a descriptor stands for.
+fn descriptor(pid: Pid, number: u64) -> String {
+    match fs::read_link(format!("/proc/{pid}/fd/{number}")) {
+        Ok(file) => match file.to_string_lossy().as_ref() {
+            socket if socket.starts_with("socket:") => "socket".into(),
+            "anon_inode:seccomp notify" => "listener".into(),
+            path => stable(path),
+        },
+        Err(_) => number.to_string(),
+    }
+}
+
+fn stable(path: &str) -> String {
+    if path.starts_with("/proc/") && path.ends_with("/mem") {
+        "/proc/PID/mem".into()
+    } else if let Some(at) = path.find(super::cases::DIRECTORY) {
+        // The random letters after it are of no interest; what is beneath, is.
+        match path[at..].split_once('/') {
+            Some((_, beneath)) => format!("DIRECTORY/{beneath}"),
+            None => "DIRECTORY".into(),
+        }
+    } else {
+        path.into()
+    }
+}

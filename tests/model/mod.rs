@@ -1,0 +1,98 @@
+//! A plain model of the command line's grammar and of the escapes, with none of the program's code: for the
+//! random command lines and for the fuzz targets.
+
+/// What the program must make of a command line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A usage error, and the argument that its line names; nothing if no argument is wrong, but one is
+    /// missing.
+    Wrong(Option<Vec<u8>>),
+    Help,
+    Version,
+    Run(Plan),
+}
+
+/// What a line that starts processes asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub delay: u32,
+    pub count: u32,
+    pub keep: bool,
+    /// `-f`'s last value.
+    pub second: Option<char>,
+    pub killable: bool,
+    pub let_through: bool,
+    pub directories: Vec<Vec<u8>>,
+}
+
+/// The model: `getopt(3)`'s grammar, letter by letter, with none of the program's code.
+pub fn model(arguments: &[Vec<u8>]) -> Verdict {
+    let mut plan = Plan::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_slice() {
+            b"--" => {
+                plan.directories.extend(rest.by_ref().cloned());
+                break;
+            }
+            // A long option may be abbreviated, as getopt_long has it.
+            [b'-', b'-', long @ ..] => {
+                return if b"help".starts_with(long) {
+                    Verdict::Help
+                } else if b"version".starts_with(long) {
+                    Verdict::Version
+                } else {
+                    Verdict::Wrong(Some(argument.clone()))
+                };
+            }
+            [b'-', _, ..] => {
+                for (at, letter) in argument[1..].iter().enumerate() {
+                    if !b"dfb".contains(letter) {
+                        match letter {
+                            b'K' => plan.keep = true,
+                            b'w' => plan.killable = true,
+                            b'c' => plan.let_through = true,
+                            b'h' => return Verdict::Help,
+                            b'V' => return Verdict::Version,
+                            _ => return Verdict::Wrong(Some(argument.clone())),
+                        }
+                        continue;
+                    }
+                    let value = match &argument[at + 2..] {
+                        [] => match rest.next() {
+                            Some(next) => next.clone(),
+                            None => return Verdict::Wrong(Some(argument.clone())),
+                        },
+                        attached => attached.to_vec(),
+                    };
+                    let text = String::from_utf8_lossy(&value).into_owned();
+                    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+                    let number = if is_number { text.parse::<u32>().ok() } else { None };
+                    match (letter, number, text.as_str()) {
+                        (b'd', Some(delay), _) => plan.delay = delay,
+                        (b'b', Some(count @ 1..), _) => plan.count = count,
+                        (b'f', _, "e") => plan.second = Some('e'),
+                        (b'f', _, "t") => plan.second = Some('t'),
+                        _ => return Verdict::Wrong(Some(value)),
+                    }
+                    break;
+                }
+            }
+            _ => plan.directories.push(argument.clone()),
+        }
+    }
+    if plan.directories.is_empty() { Verdict::Wrong(None) } else { Verdict::Run(plan) }
+}
+
+/// As the program shows what somebody else chose.
+pub fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let mut shown = vec![];
+    for &byte in bytes {
+        match byte {
+            b'\\' => shown.extend(b"\\\\"),
+            0..0x20 | 0x7f => shown.extend(format!("\\x{byte:02x}").bytes()),
+            _ => shown.push(byte),
+        }
+    }
+    shown
+}

@@ -1,0 +1,799 @@
+//! Odd places: no /proc, no /tmp, closed streams, no descriptors or processes left, other users and
+//! namespaces, sandboxes and supervisors around the program, signals that it inherits. It does what it
+//! promises there, or says which call failed and why and ends.
+
+mod common;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::transcript::{EPERM, Fate, Script};
+use common::{Beneath, Ended, Outcome, Run, Stream, in_child, is_root, skipped};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::unistd::{Gid, Uid, chdir, chroot, setgid, setgroups, setuid};
+
+/// What is done in the new process before the program starts.
+type Setup = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// The ordinary user of these tests: nobody.
+const USER: u32 = 65534;
+
+fn setup(act: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Setup {
+    Arc::new(act)
+}
+
+/// One after the other.
+fn both(first: Setup, second: Setup) -> Setup {
+    setup(move || {
+        first()?;
+        second()
+    })
+}
+
+/// Whether this process may set up such a place; says so if not.
+fn is_possible(what: &str, place: &Setup) -> bool {
+    let place = Arc::clone(place);
+    let tried = in_child(common::LIMIT, move || match place() {
+        Ok(()) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(255),
+    });
+    match tried {
+        Ended::Status(0) => true,
+        Ended::Status(errno) => {
+            skipped(what, io::Error::from_raw_os_error(errno));
+            false
+        }
+        Ended::Signal(signal) => panic!("{what}: signal {signal}"),
+    }
+}
+
+/// A file of the program, run in a place.
+fn run_in<S: AsRef<OsStr>>(place: &Setup, file: &Path, arguments: &[S]) -> Run {
+    let place = Arc::clone(place);
+    Run::of(file, arguments).before(move || place())
+}
+
+/// A copy of the program that every user can reach, in a directory of its own.
+struct Copy {
+    folder: tempfile::TempDir,
+}
+
+impl Copy {
+    fn new(mode: u32) -> Self {
+        let folder = tempfile::Builder::new().prefix("seccomp-notify-min.").tempdir_in("/tmp");
+        let folder = folder.expect("a directory can be made in /tmp");
+        let all = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), all).unwrap();
+        let copy = Self { folder };
+        fs::copy(common::image(), copy.file()).expect("the image can be copied");
+        fs::set_permissions(copy.file(), fs::Permissions::from_mode(mode)).unwrap();
+        copy
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("program")
+    }
+
+    /// A path in the folder, which only this test uses.
+    fn join(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// A root directory with nothing in it but the program, as `/program`.
+struct Root(Copy);
+
+impl Root {
+    fn new() -> Self {
+        Self(Copy::new(0o755))
+    }
+
+    /// The path that is `name` in there.
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// What makes it the root directory.
+    fn place(&self) -> Setup {
+        let root = self.0.folder.path().to_owned();
+        both(
+            own_namespaces(CloneFlags::CLONE_NEWNS),
+            setup(move || {
+                chroot(&root)?;
+                chdir("/")?;
+                Ok(())
+            }),
+        )
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
+        run_in(&self.place(), Path::new("/program"), arguments)
+    }
+}
+
+/// Namespaces of one's own; for anybody but root by way of a user namespace.
+fn own_namespaces(flags: CloneFlags) -> Setup {
+    let user = if is_root() { None } else { Some(own_user_namespace()) };
+    setup(move || {
+        if let Some(user) = &user {
+            user()?;
+        }
+        unshare(flags)?;
+        if flags.contains(CloneFlags::CLONE_NEWNS) {
+            // What is mounted there stays there.
+            mount(none(), c"/", none(), MsFlags::MS_REC | MsFlags::MS_PRIVATE, none())?;
+        }
+        Ok(())
+    })
+}
+
+/// A user namespace with just this user in it.
+fn own_user_namespace() -> Setup {
+    let uid_map = format!("{0} {0} 1", nix::unistd::geteuid());
+    let gid_map = format!("{0} {0} 1", nix::unistd::getegid());
+    setup(move || {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        write(c"/proc/self/setgroups", "deny")?;
+        write(c"/proc/self/uid_map", &uid_map)?;
+        write(c"/proc/self/gid_map", &gid_map)
+    })
+}
+
+/// Writes to a file, without allocation.
+fn write(file: &std::ffi::CStr, text: &str) -> io::Result<()> {
+    let file = nix::fcntl::open(file, nix::fcntl::OFlag::O_WRONLY, nix::sys::stat::Mode::empty())?;
+    nix::unistd::write(&file, text.as_bytes())?;
+    Ok(())
+}
+
+/// Nothing, where `mount(2)` takes a string.
+fn none() -> Option<&'static std::ffi::CStr> {
+    None
+}
+
+/// What mounts something on a directory.
+fn mounted(kind: &'static str, on: PathBuf, flags: MsFlags, options: &'static str) -> Setup {
+    both(
+        own_namespaces(CloneFlags::CLONE_NEWNS),
+        setup(move || {
+            mount(Some("none"), &on, Some(kind), flags, Some(options))?;
+            Ok(())
+        }),
+    )
+}
+
+/// What makes the process another user's.
+fn as_user(user: u32) -> Setup {
+    setup(move || {
+        setgroups(&[])?;
+        setgid(Gid::from_raw(user))?;
+        setuid(Uid::from_raw(user))?;
+        Ok(())
+    })
+}
+
+/// Checks that the usual demonstration succeeds in a place, with and without `-K`.
+fn works_in(what: &str, place: &Setup, file: &Path) {
+    if !is_possible(what, place) {
+        return;
+    }
+    let beneath = Beneath::new();
+    // For whatever user runs the program.
+    fs::set_permissions(beneath.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = beneath.join("x");
+    let again = &mut || {
+        assert_eq!(beneath.contents(), ["x"]);
+        fs::remove_dir(&path).unwrap();
+    };
+    let directories =
+        |script: Script| script.directory(&path, Fate::Created).directory("/etc/c", EPERM);
+
+    let script = directories(Script::new());
+    let arguments = [path.clone(), "/etc/c".into()];
+    script.verify_as(|| run_in(place, file, &arguments), again);
+
+    let script = directories(Script::new().keep()).directory("/bye", Fate::Farewell);
+    let arguments = ["-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
+    script.verify_as(|| run_in(place, file, &arguments), again);
+}
+
+fn image() -> &'static Path {
+    common::image()
+}
+
+// ---- File systems
+
+#[test]
+fn it_works_without_proc() {
+    let place = mounted("tmpfs", "/proc".into(), MsFlags::empty(), "");
+    works_in("no /proc", &place, image());
+}
+
+#[test]
+fn it_works_where_proc_hides_other_users_processes() {
+    let place = mounted("proc", "/proc".into(), MsFlags::empty(), "hidepid=2");
+    works_in("/proc with hidepid", &place, image());
+    if is_root() {
+        let copy = Copy::new(0o755);
+        works_in("/proc with hidepid, as a user", &both(place, as_user(USER)), &copy.file());
+    }
+}
+
+#[test]
+fn without_tmp_the_real_error_is_told() {
+    let root = Root::new();
+    if !is_possible("no /tmp", &root.place()) {
+        return;
+    }
+    let script = Script::new()
+        .keep()
+        .directory("/tmp/x", common::transcript::ENOENT)
+        .directory("/bye", Fate::Farewell);
+    script.verify_as(|| root.run(&["-K", "/tmp/x", "/bye"]), &mut || {});
+}
+
+#[test]
+fn a_tmp_that_comes_later_is_found() {
+    let root = Root::new();
+    if !is_possible("a /tmp that comes later", &root.place()) {
+        return;
+    }
+    let run = root.run(&["-K", "-d", "1", "/tmp/a", "/tmp/b"]).together().start();
+    run.wait_for("Target process: mkdir: No such file");
+    fs::create_dir(root.join("tmp")).unwrap();
+    let run = run.finish();
+    let script = Script::new()
+        .keep()
+        .delay(1)
+        .directory("/tmp/a", common::transcript::ENOENT)
+        .directory("/tmp/b", Fate::Created);
+    script.check(&run);
+    assert!(root.join("tmp/b").is_dir());
+}
+
+#[test]
+fn a_tmp_that_is_a_link_is_refused() {
+    let root = Root::new();
+    if !is_possible("/tmp a link", &root.place()) {
+        return;
+    }
+    fs::create_dir(root.join("elsewhere")).unwrap();
+    for link in ["elsewhere", "/elsewhere", "nowhere", "tmp"] {
+        symlink(link, root.join("tmp")).unwrap();
+        let script = Script::new().directory("/tmp/x", EPERM).directory("/tmp/y/z", EPERM);
+        script.verify_as(|| root.run(&["/tmp/x", "/tmp/y/z"]), &mut || {
+            assert_eq!(fs::read_dir(root.join("elsewhere")).unwrap().count(), 0, "{link}");
+        });
+        fs::remove_file(root.join("tmp")).unwrap();
+    }
+}
+
+#[test]
+fn a_tmp_that_is_no_directory_is_told() {
+    let root = Root::new();
+    if !is_possible("/tmp a file", &root.place()) {
+        return;
+    }
+    fs::write(root.join("tmp"), "").unwrap();
+    let script = Script::new().directory("/tmp/x", common::transcript::ENOTDIR);
+    script.verify_as(|| root.run(&["/tmp/x"]), &mut || {});
+}
+
+#[test]
+fn a_file_system_that_takes_no_directory_is_told() {
+    for (what, flags, options, text) in [
+        ("read-only /tmp", MsFlags::MS_RDONLY, "", "Read-only file system"),
+        ("full /tmp", MsFlags::empty(), "nr_inodes=1,size=4k", "No space left on device"),
+    ] {
+        let root = Root::new();
+        let tmp = root.join("tmp");
+        fs::create_dir(&tmp).unwrap();
+        let place = both(mounted("tmpfs", tmp, flags, options), root.place());
+        if !is_possible(what, &place) {
+            continue;
+        }
+        let script = Script::new()
+            .keep()
+            .directory("/tmp/x", Fate::Refused(text))
+            .directory("/bye", Fate::Farewell);
+        let arguments = ["-K", "/tmp/x", "/bye"];
+        script.verify_as(|| run_in(&place, Path::new("/program"), &arguments), &mut || {});
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_gone_does_not_matter() {
+    let gone = Beneath::new();
+    let folder = gone.join("gone");
+    let place = setup(move || {
+        nix::unistd::mkdir(&folder[..], nix::sys::stat::Mode::S_IRWXU)?;
+        chdir(&folder[..])?;
+        let folder = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(&folder[..]))?;
+        // SAFETY: reads the path.
+        unsafe { libc::rmdir(folder.as_ptr()) };
+        Ok(())
+    });
+    works_in("a working directory that is gone", &place, image());
+}
+
+// ---- Descriptors
+
+#[test]
+fn closed_streams_are_never_mistaken_for_others() {
+    let beneath = Beneath::new();
+    let path = beneath.join("x");
+    for closed in 0..8 {
+        let place = setup(move || {
+            for fd in (0..3).filter(|fd| closed & (1 << fd) != 0) {
+                nix::unistd::close(fd)?;
+            }
+            Ok(())
+        });
+        let is_closed = |fd: i32| closed & (1 << fd) != 0;
+        let told = |call: &str| format!("{call}: Bad file descriptor\n");
+        let run = |arguments: &[OsString]| run_in(&place, image(), arguments).finish();
+
+        // All that there is to say is said on the standard output.
+        let outcome = run(&["-K".into(), path.clone()]);
+        if is_closed(1) {
+            assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
+            assert!(beneath.contents().is_empty(), "the target could not announce it");
+            assert_eq!(outcome.out(), "");
+            if !is_closed(2) {
+                assert!(outcome.err().contains(&told("Target process: write")), "{outcome:#?}");
+                assert!(outcome.err().contains(&told("Parent: write")), "{outcome:#?}");
+            }
+        } else {
+            Script::new().keep().directory(&path, Fate::Created).check(&outcome);
+            fs::remove_dir(&path).unwrap();
+        }
+        if is_closed(2) {
+            assert_eq!(outcome.err(), "");
+        }
+
+        // A line on the standard error output is part of it.
+        let outcome = run(&["-K".into(), "/etc/c".into(), "/bye".into()]);
+        if is_closed(1) || is_closed(2) {
+            assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
+        } else {
+            let script = Script::new().keep().directory("/etc/c", EPERM);
+            script.directory("/bye", Fate::Farewell).check(&outcome);
+        }
+
+        // Usage errors likewise.
+        let outcome = run(&["-x".into()]);
+        assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
+        assert_eq!(outcome.out(), "");
+        assert_eq!(outcome.err().is_empty(), is_closed(2));
+    }
+}
+
+/// Checks a run where something was scarce: it was right, or it failed and named the call.
+fn right_or_told(what: &str, outcome: &Outcome, right: &[&Script]) -> bool {
+    match outcome.ended {
+        Ended::Status(0) => {
+            let fits = |script: &&&Script| script.compare(outcome).is_ok();
+            assert!(right.iter().any(|script| fits(&script)), "{what}: {outcome:#?}");
+            true
+        }
+        Ended::Status(1) => {
+            let err = outcome.err();
+            let named = err.lines().any(|line| {
+                let parts: Vec<&str> = line.split(": ").collect();
+                matches!(parts[..], ["Parent" | "Target process" | "Tracer", call, _]
+                    if ["fork", "clone", "openat", "socketpair", "seccomp", "descriptor", "mmap"]
+                        .contains(&call))
+            });
+            assert!(named, "{what}: {outcome:#?}");
+            false
+        }
+        ended => panic!("{what}: {ended:?}: {outcome:#?}"),
+    }
+}
+
+#[test]
+fn few_descriptors_are_enough_or_the_call_that_failed_is_told() {
+    let beneath = Beneath::new();
+    let path = beneath.join("x");
+    let created =
+        Script::new().keep().directory(&path, Fate::Created).directory("/bye", Fate::Farewell);
+    let refused = Script::new()
+        .keep()
+        .directory(&path, Fate::Refused("Too many open files"))
+        .directory("/bye", Fate::Farewell);
+    let mut enough = None;
+    for limit in 0..=16 {
+        let place = setup(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?));
+        let arguments = ["-K".into(), path.clone(), "/bye".into()];
+        let outcome = run_in(&place, image(), &arguments).finish();
+        let what = format!("RLIMIT_NOFILE {limit}");
+        if right_or_told(&what, &outcome, &[&created, &refused]) {
+            enough = enough.or(Some(limit));
+        } else {
+            assert_eq!(enough, None, "{what}: less was enough");
+        }
+        let _ = fs::remove_dir(&path);
+    }
+    assert!(enough.is_some_and(|enough| enough <= 9), "{enough:?}");
+}
+
+#[test]
+fn few_processes_are_enough_or_the_call_that_failed_is_told() {
+    if !is_root() {
+        return skipped("RLIMIT_NPROC", "only root can become a user without other processes");
+    }
+    let copy = Copy::new(0o755);
+    let right = Script::new().keep().directory("/etc/c", EPERM).directory("/bye", Fate::Farewell);
+    // A user of this run's own: the limit counts a user's processes.
+    let user = 0x4000_0000 + std::process::id();
+    for limit in 0..=4 {
+        let place = both(
+            as_user(user),
+            setup(move || Ok(setrlimit(Resource::RLIMIT_NPROC, limit, limit)?)),
+        );
+        let outcome = run_in(&place, &copy.file(), &["-K", "/etc/c", "/bye"]).finish();
+        let what = format!("RLIMIT_NPROC {limit}");
+        let is_right = right_or_told(&what, &outcome, &[&right]);
+        assert_eq!(is_right, limit >= 3, "{what}: {outcome:#?}");
+    }
+}
+
+#[test]
+fn without_memory_for_a_long_line_the_call_that_failed_is_told() {
+    let path = format!("/{}", "x".repeat(100_000));
+    let place = setup(|| Ok(setrlimit(Resource::RLIMIT_AS, 300_000, 300_000)?));
+    let outcome = run_in(&place, image(), &[path]).finish();
+    assert_eq!(outcome.ended, Ended::Status(1), "{outcome:?}");
+    let line = "Target process: mmap: Cannot allocate memory\n";
+    assert!(outcome.err().contains(line), "{}", outcome.err());
+}
+
+// ---- Users and namespaces
+
+#[test]
+fn it_works_for_an_ordinary_user() {
+    if !is_root() {
+        return works_in("this user", &setup(|| Ok(())), image());
+    }
+    let copy = Copy::new(0o755);
+    works_in("an ordinary user", &as_user(USER), &copy.file());
+}
+
+#[test]
+fn the_directory_belongs_to_the_user() {
+    if !is_root() {
+        return skipped("the directory's owner", "only root can become another user");
+    }
+    let copy = Copy::new(0o755);
+    let beneath = Beneath::new();
+    fs::set_permissions(beneath.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = beneath.join("x");
+    let arguments = ["-K".into(), path.clone()];
+    let outcome = run_in(&as_user(USER), &copy.file(), &arguments).finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+    let made = fs::metadata(&path).unwrap();
+    assert_eq!((made.uid(), made.gid()), (USER, USER));
+}
+
+#[test]
+fn what_the_user_may_not_is_told() {
+    if !is_root() {
+        return skipped("a directory of root's", "only root can make one");
+    }
+    let copy = Copy::new(0o755);
+    let beneath = Beneath::new();
+    fs::set_permissions(beneath.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = beneath.join("x");
+    let script = Script::new().directory(&path, Fate::Refused("Permission denied"));
+    let arguments = [path];
+    script.verify_as(|| run_in(&as_user(USER), &copy.file(), &arguments), &mut || {
+        assert!(beneath.contents().is_empty());
+    });
+}
+
+#[test]
+fn it_works_as_a_file_that_its_user_cannot_read() {
+    if !is_root() {
+        return skipped("a file that its user cannot read", "only root can give one away");
+    }
+    let copy = Copy::new(0o711);
+    works_in("mode 0711", &as_user(USER), &copy.file());
+}
+
+#[test]
+fn it_works_in_a_user_namespace() {
+    works_in("a user namespace", &own_user_namespace(), image());
+}
+
+#[test]
+fn it_works_in_a_user_namespace_without_a_map() {
+    // It is nobody there, but to the file systems still who it was.
+    let place = setup(|| Ok(unshare(CloneFlags::CLONE_NEWUSER)?));
+    works_in("a user namespace without a map", &place, image());
+}
+
+/// What makes the process the first of a PID namespace: the process that was started waits for it and
+/// ends as it does.
+fn first_of_a_pid_namespace() -> Setup {
+    both(
+        own_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID),
+        setup(|| {
+            // SAFETY: neither process does anything but system calls before it executes or ends.
+            unsafe {
+                let child = match libc::fork() {
+                    -1 => return Err(io::Error::last_os_error()),
+                    0 => return Ok(()),
+                    child => child,
+                };
+                // Whoever starts this process waits until nobody has the other end of its pipe.
+                libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+                let mut status = 0;
+                while libc::waitpid(child, &raw mut status, 0) == -1 {}
+                libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 200 })
+            }
+        }),
+    )
+}
+
+/// Checks the exit status and the result lines, where the PIDs in the transcript are not those that
+/// this process sees.
+fn works_among_other_pids(what: &str, place: &Setup) {
+    if !is_possible(what, place) {
+        return;
+    }
+    let beneath = Beneath::new();
+    let path = beneath.join("x");
+    let arguments = ["-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
+    let outcome = run_in(place, image(), &arguments).finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{what}: {outcome:#?}");
+    let (out, length) = (outcome.out(), path.len());
+    let success = format!("Target process: SUCCESS: mkdir(2) returned = {length}\n");
+    assert!(out.contains(&success), "{what}: {outcome:#?}");
+    assert!(out.contains("Tracer: terminating <<<<"), "{what}: {outcome:#?}");
+    assert_eq!(outcome.err(), "Target process: mkdir: Operation not permitted\n".repeat(2));
+    assert_eq!(beneath.contents(), ["x"]);
+}
+
+#[test]
+fn it_works_as_the_first_process_of_a_pid_namespace() {
+    let place = both(
+        first_of_a_pid_namespace(),
+        setup(|| {
+            mount(Some(c"proc"), c"/proc", Some(c"proc"), MsFlags::empty(), none())?;
+            Ok(())
+        }),
+    );
+    works_among_other_pids("a PID namespace with its own /proc", &place);
+}
+
+#[test]
+fn it_works_in_a_pid_namespace_without_proc() {
+    let place = both(
+        first_of_a_pid_namespace(),
+        setup(|| {
+            mount(Some(c"none"), c"/proc", Some(c"tmpfs"), MsFlags::empty(), none())?;
+            Ok(())
+        }),
+    );
+    works_among_other_pids("a PID namespace without /proc", &place);
+}
+
+#[test]
+fn it_works_in_a_pid_namespace_with_the_proc_of_another() {
+    // PIDs in there mean other processes than those in /proc, or none.
+    works_among_other_pids("a PID namespace with another's /proc", &first_of_a_pid_namespace());
+
+    // In /proc, the target's PID is that of the process that runs this test.
+    let last_pid = (std::process::id() - 1).to_string();
+    let place = both(
+        first_of_a_pid_namespace(),
+        setup(move || write(c"/proc/sys/kernel/ns_last_pid", &last_pid)),
+    );
+    works_among_other_pids("a PID namespace with another's /proc and its PIDs", &place);
+}
+
+// ---- Sandboxes and supervisors
+
+/// Checks that the target gives up in a place, with and without `-K`, after a line and a hint that
+/// speaks of `hint`.
+fn gives_up_in(what: &str, place: &Setup, line: &str, hint: &str) {
+    if !is_possible(what, place) {
+        return;
+    }
+    for arguments in [&["/etc/c"][..], &["-K", "/etc/c"], &["-K", "-f", "e", "/etc/c"]] {
+        let outcome = run_in(place, image(), arguments).finish();
+        assert_eq!(outcome.ended, Ended::Status(77), "{what}: {outcome:#?}");
+        let err = outcome.err();
+        let lines: Vec<&str> = err.lines().collect();
+        let [first, second, third] = lines[..] else { panic!("{what}: {err}") };
+        assert_eq!(first, line);
+        assert!(second.contains(hint), "{what}: {err}");
+        assert_eq!(third, "Parent: target process failed with status 77");
+    }
+}
+
+#[test]
+fn a_sandbox_that_refuses_seccomp_is_told_with_status_77() {
+    for (errno, text) in [
+        (libc::ENOSYS, "Function not implemented"),
+        (libc::EINVAL, "Invalid argument"),
+        (libc::EPERM, "Operation not permitted"),
+        (libc::EACCES, "Permission denied"),
+    ] {
+        let mut sandbox =
+            common::sandbox_filter(&[(libc::SYS_seccomp, libc::SECCOMP_RET_ERRNO | errno as u32)]);
+        sandbox.shrink_to_fit();
+        let place = setup(move || match common::install_filter(&sandbox, 0) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+        let line = format!("Target process: seccomp: {text}");
+        gives_up_in(text, &place, &line, "Linux 5.0");
+    }
+}
+
+#[test]
+fn another_supervisor_is_told_with_status_77() {
+    // It listens to a call that nobody makes.
+    let filter = common::sandbox_filter(&[(libc::SYS_add_key, libc::SECCOMP_RET_USER_NOTIF)]);
+    let place = setup(move || {
+        let listener = common::install_filter(&filter, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
+        if listener < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The filter has a supervisor for as long as somebody has the listener: the program itself.
+        // SAFETY: touches no memory.
+        match unsafe { libc::fcntl(listener as i32, libc::F_SETFD, 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    });
+    let line = "Target process: seccomp: Device or resource busy";
+    gives_up_in("another supervisor", &place, line, "another supervisor already listens");
+}
+
+#[test]
+fn memory_that_may_not_be_read_is_told_with_status_77() {
+    let root = Root::new();
+    let hints = [
+        (libc::EPERM, "Operation not permitted", "ptrace_scope"),
+        (libc::ENOSYS, "Function not implemented", "/proc"),
+    ];
+    for (errno, text, hint) in hints {
+        // Without /proc there is one way left.
+        let filter = common::sandbox_filter(&[(
+            libc::SYS_process_vm_readv,
+            libc::SECCOMP_RET_ERRNO | errno as u32,
+        )]);
+        let place = both(
+            root.place(),
+            setup(move || match common::install_filter(&filter, 0) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }),
+        );
+        if !is_possible("no way to read memory", &place) {
+            return;
+        }
+        for arguments in [&["/etc/c"][..], &["-K", "/etc/c", "/bye"]] {
+            let outcome = run_in(&place, Path::new("/program"), arguments).finish();
+            assert_eq!(outcome.ended, Ended::Status(77), "{outcome:#?}");
+            let err = outcome.err();
+            let mut lines = err.lines();
+            let line = format!("Tracer: process_vm_readv: {text}");
+            assert!(lines.any(|each| each == line), "{err}");
+            assert!(lines.next().is_some_and(|next| next.contains(hint)), "{err}");
+            assert!(err.contains("Parent: tracer failed with status 77\n"), "{err}");
+        }
+    }
+}
+
+// ---- What it inherits
+
+#[test]
+fn ignored_signals_change_nothing() {
+    let signals =
+        [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGALRM, Signal::SIGPIPE];
+    let ignored = |signals: &'static [Signal]| {
+        setup(move || {
+            for &each in signals {
+                // SAFETY: ignores a signal.
+                unsafe { signal(each, SigHandler::SigIgn) }?;
+            }
+            Ok(())
+        })
+    };
+    for each in 0..signals.len() {
+        let signals: &'static [Signal] = vec![signals[each]].leak();
+        works_in(&format!("ignored {signals:?}"), &ignored(signals), image());
+    }
+    works_in("ignored signals", &ignored(signals.to_vec().leak()), image());
+}
+
+#[test]
+fn blocked_signals_change_nothing() {
+    let signals =
+        [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGALRM, Signal::SIGPIPE];
+    let blocked =
+        |set: SigSet| setup(move || Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?));
+    for each in signals {
+        let set: SigSet = [each].into_iter().collect();
+        works_in(&format!("blocked {each}"), &blocked(set), image());
+    }
+    works_in("all signals blocked", &blocked(SigSet::all()), image());
+}
+
+#[test]
+fn a_signal_that_was_blocked_is_not_lost_for_the_target() {
+    let place = setup(|| {
+        // SAFETY: ignores a signal.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }?;
+        Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?)
+    });
+    let run = run_in(&place, image(), &["-d", "1", "/etc/c"]).start();
+    let target = run.wait_for("Target process: PID").writer;
+    run.wait_for("Tracer: delaying");
+    let target = nix::unistd::Pid::from_raw(target);
+    nix::sys::signal::kill(target, Signal::SIGINT).unwrap();
+    let outcome = run.finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+    assert!(outcome.out().contains("Target process: received signal\n"), "{outcome:#?}");
+    assert!(outcome.err().contains("Target process: mkdir: Interrupted system call\n"));
+}
+
+#[test]
+fn an_empty_argument_vector_is_a_usage_error() {
+    use std::os::unix::ffi::OsStrExt;
+    let file = std::ffi::CString::new(image().as_os_str().as_bytes()).unwrap();
+    let place = setup(move || {
+        // SAFETY: reads the path and two empty vectors.
+        unsafe {
+            libc::execve(file.as_ptr(), [std::ptr::null()].as_ptr(), [std::ptr::null()].as_ptr())
+        };
+        Err(io::Error::last_os_error())
+    });
+    let outcome = run_in(&place, image(), &["-V"]).finish();
+    assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
+    let err = outcome.err();
+    assert!(err.starts_with("seccomp-notify-min: no directory"), "{err}");
+    assert!(err.contains("\nusage: "), "{err}");
+    assert_eq!(outcome.of(Stream::Out), b"");
+}
+
+#[test]
+fn its_name_and_its_environment_do_not_matter() {
+    let script = Script::new().directory("/etc/c", EPERM);
+    for name in ["", "-x", "-K", "\n"] {
+        let run = || {
+            common::program(["/etc/c"]).with(|command| {
+                command.arg0(name).env_clear();
+            })
+        };
+        script.verify_as(run, &mut || {});
+    }
+}
+
+#[test]
+fn the_umask_applies_as_it_would_without_a_tracer() {
+    let beneath = Beneath::new();
+    let path = beneath.join("x");
+    for (mask, mode) in [(0, 0o600), (0o077, 0o600), (0o200, 0o400), (0o777, 0)] {
+        let place = setup(move || {
+            // SAFETY: touches no memory.
+            unsafe { libc::umask(mask) };
+            Ok(())
+        });
+        let outcome = run_in(&place, image(), &["-K".into(), path.clone()]).finish();
+        assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode, "{mask:o}");
+        fs::remove_dir(&path).unwrap();
+    }
+}
