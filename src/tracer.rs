@@ -223,17 +223,18 @@ impl Tracer<'_> {
         alive
     }
 
-    /// Lets the seconds pass, and counts them down.
+    /// Lets the seconds, one or more, pass, and counts them down.
     fn delay(&self) {
-        let delay = self.options.delay.into();
-        self.tell_all(text::TRACER_DELAYS, None, [delay, delay, 0]);
-        for left in (0..delay).rev() {
-            let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut left = self.options.delay.into();
+        self.tell_all(text::TRACER_DELAYS, None, [left, left, 0]);
+        loop {
             // Interrupted, it goes on with what remains.
-            sys::nanosleep(&mut second).or_fail(ME);
-            if left > 0 {
-                self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
+            sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
+            left -= 1;
+            if left == 0 {
+                break;
             }
+            self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
         }
         self.tell(text::TRACER_DELAYED, None);
     }
