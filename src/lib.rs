@@ -24,12 +24,16 @@
 #![warn(clippy::pedantic, clippy::undocumented_unsafe_blocks)]
 // The kernel's words are 64 bits wide and signed or not as each call likes; the casts between them
 // are this program's daily bread. Names repeat their module where the field's term does.
-// A wrapper of a call is always inlined: it is smaller so, since its arguments are mostly constants.
+// A wrapper of a call is always inlined: it is smaller so, since its arguments are mostly constants. The
+// large array is one of the compiler's: texts are coded while it runs.
 #![allow(
     clippy::inline_always,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
+    clippy::copy_iterator,
+    clippy::large_stack_arrays,
+    clippy::must_use_candidate,
     clippy::module_name_repetitions
 )]
 

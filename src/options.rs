@@ -160,7 +160,7 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
     const W: u32 = b'w' as u32;
 
     let mut scan = Scan::new(arguments);
-    while let Some((letter, value)) = scan.next() {
+    for (letter, value) in scan.by_ref() {
         match letter {
             OPERAND | K | C | W => {}
             B | D => match number(value) {

@@ -11,7 +11,7 @@
 
 use core::ffi::CStr;
 
-use crate::abi::{AT_FDCWD, O_DIRECTORY, O_PLACE};
+use crate::abi::{AT_FDCWD, O_PLACE};
 use crate::failure::Process;
 use crate::sys::{self, Errno, Fd, ZStr};
 
@@ -81,17 +81,19 @@ impl Place {
     }
 }
 
-/// Opens the directory `name` in `directory`; with a mode, makes it, and what is returned is no
-/// descriptor.
+/// Opens `name` in `directory`; with a mode, makes the directory, and what is returned is no
+/// descriptor. What was opened on the way may be anything: a link too, which is not followed.
 #[inline(never)]
 fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Result<Fd, Errno> {
     let call = match mode {
-        None => sys::openat(directory.0, name, O_PLACE | O_DIRECTORY),
+        None => sys::openat(directory.0, name, O_PLACE),
         Some(mode) => sys::mkdirat(directory, name, mode),
     };
     call.result().map_err(|errno| {
-        // A link is refused, whatever stood in the way besides.
-        let link = sys::readlinkat(directory, name, &mut [0]).result();
+        // A link is refused. Where the directory is none, it is what was opened before that may be
+        // a link: the descriptor itself is asked, lest somebody swap what has the name.
+        let suspect = if errno == Errno::ENOTDIR { ZStr::from(c"") } else { name };
+        let link = sys::readlinkat(directory, suspect, &mut [0]).result();
         if link.is_ok() { Errno::EPERM } else { errno }
     })
 }

@@ -6,6 +6,7 @@ use crate::abi::{POLLOUT, pollfd};
 use crate::sys::{self, Errno, Fd, ZStr};
 use crate::text::{
     END, ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive,
+    name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -15,9 +16,9 @@ const SHORT: usize = 512;
 /// write, which is continued where it is short or interrupted.
 ///
 /// # Errors
-/// As `write(2)` has them, when not everything could be written; ENOMEM also when the line is long and
-/// there is no room to compose it.
-pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Errno> {
+/// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
+/// to compose it.
+pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (Text, Errno)> {
     let mut short = [0; SHORT];
     let mut long: &'static mut [u8] = &mut [];
     let mut rest = loop {
@@ -26,7 +27,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Er
         if let Some(line) = room.get(..length) {
             break line;
         }
-        long = sys::mmap(length)?;
+        long = sys::mmap(length).map_err(|errno| (name::mmap, errno))?;
     };
 
     let out = if text.0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
@@ -41,7 +42,7 @@ pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), Er
             Err(Errno::EAGAIN) => {
                 sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err((name::write, errno)),
         }
     }
 
@@ -87,13 +88,20 @@ impl Line<'_> {
             if directive <= directive::LAST {
                 return self.directive(directive.into());
             }
-            self.byte(code);
+            self.put(code);
             false
         })
     }
 
+    /// A byte.
     #[inline(never)]
     fn byte(&mut self, byte: u8) {
+        self.put(byte);
+    }
+
+    /// The same, on the spot: most bytes of a line come through [`Line::codes`], so it is worth it there.
+    #[inline(always)]
+    fn put(&mut self, byte: u8) {
         if let Some(place) = self.room.get_mut(self.length) {
             *place = byte;
         }

@@ -333,10 +333,34 @@ fn scan(arguments: &[ZStr]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
     (steps, Some(operands))
 }
 
-/// What the options mean, by the rules of the specification: the options, or the text that
-/// stops the program.
-fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Options, Text> {
-    let mut options = Options::default();
+/// What a command line asks for.
+#[derive(Debug, Default, PartialEq)]
+struct Wish {
+    delay: u32,
+    second: Action,
+    keep: bool,
+    killable: bool,
+    let_through: bool,
+    count: u32,
+}
+
+impl From<Options> for Wish {
+    fn from(options: Options) -> Self {
+        Self {
+            delay: options.delay,
+            second: options.second,
+            keep: options.keep(),
+            killable: options.killable(),
+            let_through: options.let_through(),
+            count: options.count,
+        }
+    }
+}
+
+/// What the options mean, by the rules of the specification: the wish, or the text that stops the
+/// program.
+fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Wish, Text> {
+    let mut wish = Wish::default();
     let number = |value: &[u8]| -> Option<u32> {
         let value = std::str::from_utf8(value).ok()?;
         // Rust's own takes a plus sign.
@@ -344,24 +368,22 @@ fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Options, Text
     };
     for step in steps {
         match step {
-            Step::Flag(b'K') => options.keep = true,
-            Step::Flag(b'c') => options.let_through = true,
-            Step::Flag(b'w') => options.killable = true,
+            Step::Flag(b'K') => wish.keep = true,
+            Step::Flag(b'c') => wish.let_through = true,
+            Step::Flag(b'w') => wish.killable = true,
             Step::Flag(b'h') => return Err(text::USAGE),
             Step::Flag(_) => return Err(text::VERSION),
-            Step::Value(b'd', value) => {
-                options.delay = number(value).ok_or(text::BAD_VALUE)?;
-            }
+            Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_VALUE)?,
             Step::Value(b'b', value) => {
                 let count = number(value).filter(|&count| count > 0);
-                options.count = count.ok_or(text::BAD_VALUE)?;
+                wish.count = count.ok_or(text::BAD_VALUE)?;
             }
             Step::Value(_, value) => {
-                options.second = Some(match &value[..] {
+                wish.second = match &value[..] {
                     b"e" => Action::ERRNO,
                     b"t" => Action::TRACE,
                     _ => return Err(text::BAD_VALUE),
-                });
+                };
             }
             Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
             Step::Valueless(_) => return Err(text::MISSING_VALUE),
@@ -369,7 +391,7 @@ fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Options, Text
     }
     match operands {
         Some([]) => Err(text::NO_DIRECTORY),
-        _ => Ok(options),
+        _ => Ok(wish),
     }
 }
 
@@ -414,7 +436,7 @@ proptest! {
         let expected = meaning(&expected.0, expected.1.as_deref());
         let mut options = Options::default();
         let actual = match read(&arguments, &mut options) {
-            Ok(()) => Ok(options),
+            Ok(()) => Ok(Wish::from(options)),
             Err((stop, _)) => Err(stop),
         };
         prop_assert_eq!(actual, expected);

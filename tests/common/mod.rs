@@ -12,12 +12,14 @@
 #![allow(dead_code)] // each test uses its part
 
 pub mod transcript;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -554,6 +556,22 @@ pub fn install_filter(filter: &[libc::sock_filter], flags: libc::c_ulong) -> lib
     }
 }
 
+impl Drop for Beneath {
+    /// Opens what an ordinary user could not remove: the tests make directories of every mode.
+    fn drop(&mut self) {
+        fn open_up(directory: &Path) {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let all = fs::Permissions::from_mode(0o700);
+                    let _ = fs::set_permissions(entry.path(), all);
+                    open_up(&entry.path());
+                }
+            }
+        }
+        open_up(self.path());
+    }
+}
+
 /// Says loudly that something could not be tried, past the harness's capture, and why.
 pub fn skipped(what: &str, why: impl fmt::Display) {
     use io::Write;
@@ -564,4 +582,10 @@ pub fn skipped(what: &str, why: impl fmt::Display) {
 /// Whether this process may do what only root may.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// Whether `command` is somewhere in PATH.
+pub fn is_installed(command: &str) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| folder.join(command).is_file())
 }
