@@ -538,6 +538,10 @@ fn rare_ways(cases: &mut Vec<Case>) {
         Case::simple("the output does not block, and is full")
             .rule(write(1), Deed::Answer(-i64::from(libc::EAGAIN)))
             .tracer_by_itself(2),
+        Case::simple("writes come back short")
+            .rule(write(2), Deed::Shorten(5))
+            .rule(When::Once(Moment::new(Tracer, "write(1)", 2, Entry)), Deed::Shorten(7))
+            .tracer_by_itself(2),
         Case {
             keep: true,
             let_through: true,

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{IoSliceMut, Read, Seek};
+use std::io::{IoSlice, IoSliceMut, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -37,7 +37,7 @@ use nix::sys::signal::{
 };
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::ClockId;
 use nix::unistd::{ForkResult, Pid, fork, gettid, pipe2};
@@ -163,6 +163,10 @@ pub enum Deed {
     Answer(i64),
     /// The call does not return yet: its process waits in it until a signal interrupts it (EINTR).
     Wait,
+    /// The call's third argument, a length, is this.
+    Shorten(u64),
+    /// Behind the call, this stands where its third argument points to.
+    Fill(&'static [u8]),
     Signal(Role, Signal),
     /// SIGSTOP, and SIGCONT once the others have come as far as they can.
     StopAndContinue(Role),
@@ -601,6 +605,15 @@ impl Run<'_> {
                     true
                 }
                 Deed::Wait => self.wait_instead(pid, moment),
+                Deed::Shorten(length) => {
+                    registers::set_third(pid, length);
+                    true
+                }
+                Deed::Fill(bytes) => {
+                    let third = registers::read(pid).map_or(0, |state| state.arguments[2]);
+                    let remote = [RemoteIoVec { base: third as usize, len: bytes.len() }];
+                    process_vm_writev(pid, &[IoSlice::new(bytes)], &remote) == Ok(bytes.len())
+                }
                 Deed::Signal(victim, signal) => self.signal(victim, signal),
                 Deed::StopAndContinue(victim) => {
                     let sent = self.signal(victim, Signal::SIGSTOP);
@@ -768,6 +781,10 @@ mod registers {
         });
     }
 
+    pub fn set_third(pid: Pid, argument: u64) {
+        change(pid, |registers| registers.rdx = argument);
+    }
+
     pub fn set_result(pid: Pid, result: i64) {
         change(pid, |registers| registers.rax = result as u64);
     }
@@ -793,6 +810,8 @@ mod registers {
     pub fn set_number(_: Pid, _: i64) {}
 
     pub fn make_again(_: Pid, _: i64) {}
+
+    pub fn set_third(_: Pid, _: u64) {}
 
     pub fn set_result(_: Pid, _: i64) {}
 }
