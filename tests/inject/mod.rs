@@ -490,12 +490,7 @@ impl Run<'_> {
                 libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                     let child = ptrace::getevent(pid).expect("the child's PID");
                     let child = Pid::from_raw(child as i32);
-                    let role = match self.outcome.pids.len() {
-                        1 => Role::Target,
-                        2 => Role::Tracer,
-                        _ => panic!("the program made a fourth process"),
-                    };
-                    self.adopt(child, role);
+                    self.adopt(child, self.next_role());
                     if let Some(at) = self.early.iter().position(|&it| it == child) {
                         self.early.remove(at);
                         go_on(child, None);
@@ -504,6 +499,7 @@ impl Run<'_> {
                 }
                 libc::PTRACE_EVENT_STOP if !self.processes.contains_key(&pid) => {
                     self.early.push(pid);
+                    self.adopt_orphans();
                 }
                 // A true stop: the process stays where it is until SIGCONT comes.
                 libc::PTRACE_EVENT_STOP if signal != Signal::SIGTRAP => listen(pid),
@@ -519,6 +515,26 @@ impl Run<'_> {
         self.held.retain(|&(it, _)| it != pid);
         if let Some(process) = self.processes.remove(&pid) {
             self.outcome.ends.insert(process.role, end);
+        }
+        self.adopt_orphans();
+    }
+
+    /// Who comes next.
+    fn next_role(&self) -> Role {
+        match self.outcome.pids.len() {
+            1 => Role::Target,
+            2 => Role::Tracer,
+            _ => panic!("the program made a fourth process"),
+        }
+    }
+
+    /// Of the child of a parent that was killed in fork, nobody tells any more.
+    fn adopt_orphans(&mut self) {
+        if self.outcome.ends.contains_key(&Role::Parent) {
+            for child in std::mem::take(&mut self.early) {
+                self.adopt(child, self.next_role());
+                go_on(child, None);
+            }
         }
     }
 
