@@ -1,7 +1,7 @@
 # Completions of seccomp-notify-min for bash(1). Needs nothing but bash.
 
 _seccomp_notify_min() {
-    local word=${COMP_WORDS[COMP_CWORD]} wants= i
+    local word=${COMP_WORDS[COMP_CWORD]} wants= found i
     COMPREPLY=()
 
     # What the words before this one leave open: an option that takes the next one as its value, or the end
@@ -24,7 +24,8 @@ _seccomp_notify_min() {
         *)
             # Names of files are quoted where they need it. Fails where no completion is going on.
             compopt -o filenames 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -d -- "$word"; compgen -W /bye -- "$word")
+            found=$(compgen -d -- "$word"; compgen -W /bye -- "$word")
+            [[ $found ]] && mapfile -t COMPREPLY <<<"$found"
             ;;
     esac
 }

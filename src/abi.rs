@@ -20,8 +20,6 @@ pub const CLOCK_MONOTONIC: u32 = general::CLOCK_MONOTONIC;
 pub const ITIMER_REAL: u32 = general::ITIMER_REAL;
 /// Pages that no file stands behind (`linux/mman.h`).
 pub const MAP_PRIVATE_ANONYMOUS: u32 = general::MAP_PRIVATE | general::MAP_ANONYMOUS;
-/// EPIPE instead of SIGPIPE (`linux/socket.h`).
-pub const MSG_NOSIGNAL: u32 = net::MSG_NOSIGNAL;
 /// A handle on a place in the file system, not a file opened; no symbolic link followed to it, and
 /// gone after an exec (`linux/fcntl.h`).
 pub const O_PLACE: u32 = general::O_PATH | general::O_NOFOLLOW | general::O_CLOEXEC;
@@ -59,8 +57,11 @@ pub const SIGINT: u32 = general::SIGINT;
 pub const SIGKILL: u32 = general::SIGKILL;
 /// See [`SIGALRM`].
 pub const SIGPIPE: u32 = general::SIGPIPE;
-/// The mask that blocks SIGTERM alone: signal 1 has the lowest bit.
-pub const BLOCK_SIGTERM: u64 = 1 << (SIGTERM - 1);
+/// The signals blocked at all times (signal 1 has the lowest bit): SIGPIPE, since a closed pipe is a
+/// failure to be told, like any other.
+pub const HOLD: u64 = 1 << (SIGPIPE - 1);
+/// The same with SIGTERM.
+pub const HOLD_SIGTERM: u64 = HOLD | 1 << (SIGTERM - 1);
 /// See [`SIGALRM`].
 pub const SIGTERM: u32 = general::SIGTERM;
 /// Replace the mask of blocked signals (`linux/signal.h`).
@@ -96,7 +97,7 @@ pub const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: usize =
 pub struct Request {
     /// What every kernel since 5.0 has.
     pub notif: seccomp_notif,
-    growth: [u64; 6],
+    growth: [u64; 8],
 }
 
 impl Request {
@@ -108,7 +109,7 @@ impl Request {
             flags: 0,
             data: seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },
         },
-        growth: [0; 6],
+        growth: [0; 8],
     };
 }
 

@@ -32,13 +32,14 @@ impl Process {
     pub const TRACER: Self = Self::named(text::TRACER);
 
     const fn named(Text(at): Text) -> Self {
-        Self((at as u32) << 20)
+        assert!(at < 1 << 7, "does not pack any more");
+        Self((at as u32) << 25)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> Text {
-        Text((self.0 >> 20) as u16)
+        Text((self.0 >> 25) as u16)
     }
 
     /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
@@ -110,25 +111,23 @@ impl Process {
     /// What this process says.
     #[inline(always)]
     pub(crate) fn speech(self, text: Text) -> Speech {
-        Speech(self.0 | u32::from(text.0) << 9)
+        Speech(self.0 | u32::from(text.0))
     }
 }
 
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
-/// that is a constant costs less there than two. The lowest nine bits are free for the call's
-/// number.
+/// that is a constant costs less there than two. From the top: seven bits for the process, nine
+/// for the number of a call that is still to be made, sixteen for the text.
 #[derive(Clone, Copy)]
 pub(crate) struct Speech(pub u32);
 
-const _: () = assert!(text::TABLE.len() < 1 << 11, "does not pack any more");
-
 impl Speech {
     fn process(self) -> Process {
-        Process(self.0 & !0 << 20)
+        Process(self.0 & !0 << 25)
     }
 
     fn text(self) -> Text {
-        Text((self.0 >> 9) as u16 & 0x7ff)
+        Text(self.0 as u16)
     }
 
     #[inline(never)]

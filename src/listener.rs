@@ -44,25 +44,18 @@ impl Listener {
             if sys::ioctl_recv(self.fits, self.fd, request).expecting(left, ME).is_ok() {
                 return true;
             }
-            if self.is_deserted() {
-                return false;
-            }
-        }
-    }
-
-    /// Waits until there is a notification or nobody left who could cause one; true for the latter.
-    fn is_deserted(self) -> bool {
-        loop {
             // The parent has waited for the target: what kernels before 6.11, where RECV never
             // returns for that, and before 5.9, where poll(2) does not tell either, know of it.
             let gone = const { Errors::of(&[errno::ESRCH]) };
             if sys::kill(self.target, 0).expecting(gone, ME).is_err() {
-                return true;
+                return false;
             }
+            // Waits until there is a notification or nobody left who could cause one.
             let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
             let interrupted = const { Errors::of(&[errno::EINTR]) };
-            if sys::ppoll(&mut poll).expecting(interrupted, ME).is_ok() {
-                return poll.revents & POLLHUP != 0;
+            let _ = sys::ppoll(&mut poll).expecting(interrupted, ME);
+            if poll.revents & POLLHUP != 0 {
+                return false;
             }
         }
     }
@@ -71,16 +64,15 @@ impl Listener {
     /// alive, and its PID is nobody else's.
     #[must_use]
     pub fn is_valid(self, id: u64) -> bool {
-        let check =
-            |number, expected| sys::ioctl_id_valid(self.fd, number, &id).expecting(expected, ME);
+        let gone = const { Errors::of(&[errno::ENOENT]) };
         let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-        let mut answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID, gone_or_unknown);
-        // Kernels before 5.9 know it by another number only; those since know both.
-        if answer == Err(Errno::EINVAL) {
-            let gone = const { Errors::of(&[errno::ENOENT]) };
-            answer = check(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, gone);
+        match check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown) {
+            // Kernels before 5.9 know it by another number only; those since know both.
+            Err(Errno::EINVAL) => {
+                check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id, gone).is_ok()
+            }
+            answer => answer.is_ok(),
         }
-        answer.is_ok()
     }
 
     /// Answers.
@@ -94,4 +86,10 @@ impl Listener {
         }
         sys::ioctl_send(self.fits, self.fd, response).expecting(expected, ME)
     }
+}
+
+/// Asks whether `id` is valid, by one of the numbers of that question.
+#[inline(never)]
+fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Result<(), Errno> {
+    sys::ioctl_id_valid(listener, number, id).expecting(expected, ME)
 }

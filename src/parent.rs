@@ -1,8 +1,8 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, BLOCK_SIGTERM, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
-    SIGKILL, SIGPIPE, SIGTERM, WNOHANG, itimerval, timeval,
+    AF_UNIX, AT_FDCWD, HOLD, HOLD_SIGTERM, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
+    SIGKILL, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::{Options, Scan};
@@ -45,7 +45,7 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
             tracer::run(options, target, tracers_end)
         }
     };
-    sys::rt_sigprocmask(ME, 0);
+    sys::rt_sigprocmask(ME, HOLD);
     sys::close(targets_end).or_fail(ME);
     sys::close(tracers_end).or_fail(ME);
 
@@ -89,12 +89,10 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
 fn settle() {
     // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
     // the tracer's end is held back until it has said its first line.
-    sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
+    sys::rt_sigprocmask(ME, HOLD_SIGTERM);
     sys::rt_sigaction(ME, SIGCHLD, None);
     sys::rt_sigaction(ME, SIGTERM, None);
     sys::rt_sigaction(ME, SIGALRM, Some(nudged));
-    // A closed pipe is a failure to be told, like any other.
-    sys::rt_sigaction(ME, SIGPIPE, Some(nothing));
 
     // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
     // system holds the number, and writing to it fails as to a closed one (EBADF).
@@ -116,9 +114,6 @@ extern "C" fn nudged(_: i32) {
     sys::setitimer(&timer).or_fail(Process::TRACER);
 }
 
-/// The handler of SIGPIPE: the write has failed with EPIPE.
-extern "C" fn nothing(_: i32) {}
-
 /// The beginning of a child: it ends with its parent, has no use for the other's socket, and says
 /// its first line before it can be killed.
 fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
@@ -132,7 +127,7 @@ fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
         let pid = sys::getpid().or_fail(me);
         me.say(text::PID, [me.name().0.into(), pid.0.into()]);
     }
-    sys::rt_sigprocmask(me, 0);
+    sys::rt_sigprocmask(me, HOLD);
 }
 
 /// In the place of a status: the child has not ended.

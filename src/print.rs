@@ -88,13 +88,20 @@ impl Line<'_> {
             if directive <= directive::LAST {
                 return self.directive(directive.into());
             }
-            self.byte(code);
+            self.put(code);
             false
         })
     }
 
+    /// A byte.
     #[inline(never)]
     fn byte(&mut self, byte: u8) {
+        self.put(byte);
+    }
+
+    /// The same, on the spot: most bytes of a line come through [`Line::codes`], so it is worth it there.
+    #[inline(always)]
+    fn put(&mut self, byte: u8) {
         if let Some(place) = self.room.get_mut(self.length) {
             *place = byte;
         }

@@ -24,10 +24,10 @@ pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
     ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PR_SET_NO_NEW_PRIVS, PROT_READ_WRITE, Request, Response,
-    SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
-    SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, pollfd,
-    seccomp_notif_sizes, sock_filter, sock_fprog,
+    SOL_SOCKET, SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr,
+    pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
 use crate::failure::{Process, Speech};
@@ -137,7 +137,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0 | self.number as u32
+        process.speech(self.name).0 | (self.number as u32) << 16
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -148,7 +148,9 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         let packed = self.packed(process);
         // SAFETY: by the contract of `new`.
         unsafe {
-            if N <= 3 {
+            if N <= 3 && expected.0 == Errors::ANY.0 {
+                persist3_any(at(0), at(1), at(2), packed)
+            } else if N <= 3 {
                 persist3(at(0), at(1), at(2), packed, expected)
             } else {
                 persist4(at(0), at(1), at(2), at(3), packed, expected)
@@ -202,7 +204,7 @@ impl Errors {
 unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract.
-        let word = unsafe { backend::syscall4(packed as usize & 0x1ff, a, b, c, d) } as isize;
+        let word = unsafe { backend::syscall4(packed as usize >> 16 & 0x1ff, a, b, c, d) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }
@@ -220,6 +222,16 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
 unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
     // SAFETY: by this function's contract; the kernel does not look at further arguments.
     unsafe { persist4(a, b, c, 0, packed, expected) }
+}
+
+/// The same, expecting any error.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist3_any(a: usize, b: usize, c: usize, packed: u32) -> isize {
+    // SAFETY: by this function's contract.
+    unsafe { persist3(a, b, c, packed, Errors::ANY) }
 }
 
 /// The same, expecting no error.
@@ -609,22 +621,27 @@ pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Ca
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
 }
 
-/// A control message with one descriptor (`cmsg(3)`).
-#[repr(C)]
-pub struct Rights {
-    /// Its length, level and type.
-    pub header: cmsghdr,
-    /// The descriptor's number.
-    pub fd: Fd,
-    /// Up to the alignment that the kernel wants.
-    pub padding: u32,
-}
-
 /// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
-/// is one byte, since a stream carries no message without data, with `rights`. Returns the number of
-/// bytes, 0 at the end of the stream; any error ends `process`
+/// is one byte, since a stream carries no message without data, with one descriptor (`cmsg(3)`): `fd`
+/// is sent, or stands for one that does not come. Returns the one that came, nothing at the end of
+/// the stream; any error ends the process that does this
 #[inline(never)] // two of its kind
-pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32) -> u32 {
+pub fn message(direction: Direction, socket: Fd, fd: Fd) -> Option<Fd> {
+    /// Aligned as the kernel wants it.
+    #[repr(C, align(8))]
+    struct Rights {
+        header: cmsghdr,
+        fd: Fd,
+    }
+    let mut rights = Rights {
+        header: cmsghdr {
+            // Without the padding behind the descriptor.
+            cmsg_len: size_of::<cmsghdr>() + size_of::<Fd>(),
+            cmsg_level: SOL_SOCKET as i32,
+            cmsg_type: SCM_RIGHTS as i32,
+        },
+        fd,
+    };
     let mut byte = 0_u8;
     let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let mut message = msghdr {
@@ -633,7 +650,7 @@ pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32
         // `net::iovec` is opaque; this is the same structure.
         msg_iov: (&raw mut data).cast(),
         msg_iovlen: 1,
-        msg_control: (&raw mut *rights).cast(),
+        msg_control: (&raw mut rights).cast(),
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
     };
@@ -643,14 +660,14 @@ pub fn message(direction: Direction, socket: Fd, rights: &mut Rights, flags: u32
     let (call, process): (Call<u32, 3>, _) = unsafe {
         match direction {
             Direction::Receive => {
-                (call!(recvmsg, socket.0.cast_unsigned(), message, flags), Process::TRACER)
+                (call!(recvmsg, socket.0.cast_unsigned(), message, 0), Process::TRACER)
             }
             Direction::Send => {
-                (call!(sendmsg, socket.0.cast_unsigned(), message, flags), Process::TARGET)
+                (call!(sendmsg, socket.0.cast_unsigned(), message, 0), Process::TARGET)
             }
         }
     };
-    call.or_fail(process)
+    if call.or_fail(process) == 0 { None } else { Some(rights.fd) }
 }
 
 /// Which way a [`message`] goes.

@@ -12,9 +12,10 @@
 //! | `{?}` | nothing, and the text ends here, if there is no string |
 //! | `{+}` | at the end: the next text follows |
 //!
-//! The table is coded at compile time, by byte pairs: the most frequent pair of bytes becomes one
-//! byte from 0x80 on, again and again (Gage, "A New Algorithm for Data Compression", 1994). This is
-//! the program's one trick with texts; README.md tells what it saves.
+//! The table is coded at compile time, by byte pairs: the most frequent pair of codes becomes one
+//! code of its own, again and again, while a byte has values left for that (Gage, "A New Algorithm
+//! for Data Compression", 1994). This is the program's one trick with texts; README.md tells what it
+//! saves.
 
 /// A text: where it begins in the coded table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,6 +355,7 @@ impl Coding {
 
     /// Replaces the most frequent pair by a code of its own, until none is frequent enough to pay
     /// for its two bytes in the table of pairs.
+    #[allow(clippy::large_stack_arrays)] // the compiler's
     const fn pair_up(mut self) -> Self {
         let mut counts = [[0_u8; 256]; 256];
         while self.count < MAX_PAIRS {

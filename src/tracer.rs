@@ -2,7 +2,7 @@
 //! the target's place, and answers.
 
 use crate::abi::{
-    BLOCK_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
+    HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
     seccomp_notif_sizes,
 };
 use crate::arch;
@@ -124,20 +124,9 @@ impl Tracer<'_> {
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let read = match read {
-            Ok(read) => read as usize,
-            Err(errno) => return self.judge_nothing(errno),
-        };
-
-        let Some(path) = buffer.get(..read).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
-            if read < buffer.len() {
-                return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
-            }
-            if read < PATH_MAX {
-                return self.judge_long_path();
-            }
-            let too_long = Errno::ENAMETOOLONG;
-            return self.cannot_read(text::PATH, too_long, too_long);
+        let bytes = read.ok().and_then(|read| buffer.get(..read as usize));
+        let Some(path) = bytes.and_then(|mut bytes| ZStr::take(&mut bytes)) else {
+            return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
             self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
@@ -160,7 +149,7 @@ impl Tracer<'_> {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the
             // tracer: let it be said all the same.
-            sys::rt_sigprocmask(ME, BLOCK_SIGTERM);
+            sys::rt_sigprocmask(ME, HOLD_SIGTERM);
         } else if self.options.let_through() {
             self.let_call_return(0);
             self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -185,22 +174,33 @@ impl Tracer<'_> {
         self.request.notif.data.args[arch::MODE]
     }
 
-    /// Decides where the target's memory could not be read, though the target is there.
+    /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, errno: Errno) {
+    fn judge_nothing(&mut self, read: Result<u32, Errno>, room: usize) {
+        let too_long = Errno::ENAMETOOLONG;
+        let errno = match read {
+            // Nothing is behind what was read.
+            Ok(read) if (read as usize) < room => {
+                return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
+            }
+            Ok(_) if room < PATH_MAX => return self.judge_long_path(),
+            Ok(_) => return self.cannot_read(text::PATH, too_long, too_long),
+            Err(errno) => errno,
+        };
         let call = self.memory.call();
-        match errno {
+        let hint = match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
             Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
-                self.cannot_read(call, errno, Errno::EFAULT);
+                return self.cannot_read(call, errno, Errno::EFAULT);
             }
             // The way without /proc fails like this.
-            Errno::EPERM => ME.give_up(call, errno, text::HINT_MEMORY),
-            Errno::ENOSYS => ME.give_up(call, errno, text::HINT_PROC),
+            Errno::EPERM => text::HINT_MEMORY,
+            Errno::ENOSYS => text::HINT_PROC,
             _ => ME.fail(call, errno),
-        }
+        };
+        ME.give_up(call, errno, hint)
     }
 
     /// Refuses, with the errno that the kernel would give, a path that cannot be read because of what
@@ -223,17 +223,18 @@ impl Tracer<'_> {
         alive
     }
 
-    /// Lets the seconds pass, and counts them down.
+    /// Lets the seconds, one or more, pass, and counts them down.
     fn delay(&self) {
-        let delay = self.options.delay.into();
-        self.tell_all(text::TRACER_DELAYS, None, [delay, delay, 0]);
-        for left in (0..delay).rev() {
-            let mut second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut left = self.options.delay.into();
+        self.tell_all(text::TRACER_DELAYS, None, [left, left, 0]);
+        loop {
             // Interrupted, it goes on with what remains.
-            sys::nanosleep(&mut second).or_fail(ME);
-            if left > 0 {
-                self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
+            sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
+            left -= 1;
+            if left == 0 {
+                break;
             }
+            self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
         }
         self.tell(text::TRACER_DELAYED, None);
     }

@@ -19,11 +19,11 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{Ordering, fence};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, mem, ptr};
+use std::{env, ptr};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, NasmFormatter};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
@@ -375,47 +375,64 @@ fn every_branch_is_known() {
     let suites = suites();
     println!("probes set in {:.0} s", begin.elapsed().as_secs_f64());
     println!("running {}", suites.join(", "));
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["test", "--quiet", "--no-fail-fast"]);
-    for suite in &suites {
-        cargo.args(["--test", suite]);
-    }
-    if cfg!(feature = "backend-sc") {
-        cargo.args(["--features", "backend-sc"]);
-    }
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("coverage.log");
     let output = File::create(&log).expect("a log");
-    cargo.env("SECCOMP_NOTIFY_MIN", &image);
-    cargo.stdout(output.try_clone().expect("the log")).stderr(output);
-    let mut running = cargo.spawn().expect("cargo");
-    let mut looked = Instant::now();
-    let status = loop {
-        if let Some(status) = running.try_wait().expect("cargo's end") {
-            break status;
+    let mut failed = vec![];
+    for suite in &suites {
+        // One by one, so that one that does not build keeps none of the others from running.
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["test", "--quiet", "--test", suite]);
+        if cfg!(feature = "backend-sc") {
+            cargo.args(["--features", "backend-sc"]);
         }
+        cargo.env("SECCOMP_NOTIFY_MIN", &image).stdin(Stdio::null());
+        // Each start of a program with a thousand probes takes its time.
+        cargo.env("COMMAND_LINES", "2000");
+        let stream = || output.try_clone().expect("the log");
+        cargo.stdout(stream()).stderr(stream());
+        let mut running = cargo.spawn().expect("cargo");
+        let since = Instant::now();
+        let mut looked = Instant::now();
+        let status = loop {
+            if let Some(status) = running.try_wait().expect("cargo's end") {
+                break status;
+            }
+            coverage.collect();
+            if looked.elapsed() > Duration::from_millis(300) {
+                coverage.collect_blocks();
+                looked = Instant::now();
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
         coverage.collect();
-        if looked.elapsed() > Duration::from_millis(300) {
-            coverage.collect_blocks();
-            looked = Instant::now();
+        coverage.collect_blocks();
+        let seen: usize = coverage.branches.values().flatten().filter(|&&count| count > 0).count();
+        println!(
+            "{suite:16} {:10} {:4.0} s, {seen} directions seen so far",
+            if status.success() { "passed" } else { "FAILED" },
+            since.elapsed().as_secs_f64()
+        );
+        if !status.success() {
+            failed.push(suite);
         }
-        thread::sleep(Duration::from_millis(5));
-    };
-    coverage.collect();
-    coverage.collect_blocks();
+    }
     report(&coverage, &image);
     let lost: u64 = coverage.rings.iter().map(|ring| ring.lost).sum();
-    println!(
-        "{lost} samples lost; in {:.0} s; the tests {} ({})",
-        begin.elapsed().as_secs_f64(),
-        if status.success() { "passed" } else { "did NOT all pass" },
-        log.display()
-    );
-    for probes in mem::take(&mut coverage.branch_probes).into_values() {
-        remove(probes);
-    }
-    for probes in mem::take(&mut coverage.leader_probes).into_values() {
-        remove(probes);
-    }
+    println!("{lost} samples lost; in {:.0} s", begin.elapsed().as_secs_f64());
+    println!("failed under the probes, see {}: {failed:?}", log.display());
+    remove_all(coverage);
+}
+
+/// Takes away the probes that are left, many at a time: one by one takes minutes.
+fn remove_all(coverage: Coverage) {
+    let probes = coverage.branch_probes.into_values().chain(coverage.leader_probes.into_values());
+    let mut probes: Vec<OwnedFd> = probes.flatten().collect();
+    thread::scope(|scope| {
+        while !probes.is_empty() {
+            let some = probes.split_off(probes.len().saturating_sub(16));
+            scope.spawn(|| drop(some));
+        }
+    });
 }
 
 fn report(coverage: &Coverage, image: &Path) {

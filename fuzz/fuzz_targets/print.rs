@@ -25,7 +25,7 @@ fuzz_target!(|input: (u8, u16, [u64; 6], Vec<u8>)| {
     let (text, wanted) = match which % 4 {
         0 => {
             let start = format!("Tracer: got notification for PID {a}; ID is {b:x}\nTracer: mkdir(\"");
-            (text::TRACER_GOT_MKDIR, [start.as_bytes(), &shown, format!("\", {c:o})\n").as_bytes()].concat())
+            (text::TRACER_GOT, [start.as_bytes(), &shown, format!("\", {c:o})\n").as_bytes()].concat())
         }
         1 => {
             let start: &[u8] = b"\nTarget process: about to make directory \"";

@@ -12,6 +12,7 @@
 #![allow(dead_code)] // each test uses its part
 
 pub mod transcript;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -581,4 +582,10 @@ pub fn skipped(what: &str, why: impl fmt::Display) {
 /// Whether this process may do what only root may.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// Whether `command` is somewhere in PATH.
+pub fn is_installed(command: &str) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| folder.join(command).is_file())
 }

@@ -1,0 +1,231 @@
+//! The manual page says what the program does: its options, its error lines, its transcript and version
+//! are compared with the program's own. README.md's transcript is held to the same. The completions have a
+//! test of their own.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+use common::{Beneath, Ended, program, usage};
+use seccomp_notify_min::print::compose;
+use seccomp_notify_min::text;
+
+const PAGE: &str = "seccomp-notify-min.1";
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The part of the page under this heading, up to the next one of its kind.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (kind, _) = heading.split_once(' ').expect("a macro and a title");
+    let start = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    let body = &page[start + heading.len() + 2..];
+    let ends = [format!("\n{kind} "), "\n.Sh ".to_owned()];
+    let end = ends.iter().filter_map(|end| body.find(end.as_str())).min();
+    &body[..end.unwrap_or(body.len())]
+}
+
+/// The items of a section's lists: the arguments of `.It`.
+fn items(section: &str) -> impl Iterator<Item = &str> {
+    section.lines().filter_map(|line| line.strip_prefix(".It "))
+}
+
+/// The options that an item or a synopsis line of the page names: `Fl d Ar secs` is `-d`,
+/// `Fl Fl help` is `--help`, `Fl cKw` and `Fl c | K | w` are three.
+fn flags(macros: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut words = macros.trim_start_matches('.').split_whitespace().peekable();
+    let mut in_flags = false;
+    while let Some(word) = words.next() {
+        match word {
+            "Fl" if words.peek() == Some(&"Fl") => {
+                words.next();
+                found.extend(words.next().map(|name| format!("--{name}")));
+                in_flags = false;
+            }
+            "Fl" => in_flags = true,
+            "Ar" | "Cm" | "Pq" => in_flags = false,
+            "," | "|" => {}
+            letters if in_flags && letters.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                found.extend(letters.chars().map(|letter| format!("-{letter}")));
+            }
+            _ => in_flags = false,
+        }
+    }
+    found
+}
+
+#[test]
+fn the_manual_explains_exactly_the_options_that_the_usage_text_names() {
+    let (page, usage) = (read(PAGE), usage::text());
+    let description = section(&page, ".Sh DESCRIPTION");
+    let explained: BTreeSet<_> = items(description).flat_map(flags).collect();
+    assert_eq!(explained, usage::options(&usage), "{usage}");
+}
+
+#[test]
+fn the_synopsis_names_every_option() {
+    let (page, usage) = (read(PAGE), usage::text());
+    let named: BTreeSet<_> = section(&page, ".Sh SYNOPSIS").lines().flat_map(flags).collect();
+    let letters = usage::options(&usage).into_iter().filter(|option| !option.starts_with("--"));
+    assert_eq!(named, letters.collect::<BTreeSet<_>>(), "{usage}");
+}
+
+#[test]
+fn an_options_value_has_the_same_name_in_both() {
+    let (page, usage) = (read(PAGE), usage::text());
+    for (option, name) in usage::values(&usage) {
+        let option = option.trim_start_matches('-');
+        let wanted = [format!("Fl {option} Ar {name}"), format!("Fl {option} Cm {name}")];
+        let found =
+            items(section(&page, ".Sh DESCRIPTION")).any(|item| wanted.iter().any(|w| w == item));
+        assert!(found, "no .It {}", wanted.join(" or "));
+    }
+}
+
+#[test]
+fn the_usage_text_fits_a_terminal_of_80_columns() {
+    let usage = usage::text();
+    assert!(usage.lines().all(|line| line.chars().count() < 80), "{usage}");
+    assert!(usage.lines().count() < 24, "{usage}");
+}
+
+#[test]
+fn the_manual_is_of_this_version() {
+    let sentence = concat!("This page describes version ", env!("CARGO_PKG_VERSION"), ".");
+    assert!(section(&read(PAGE), ".Sh HISTORY").contains(sentence), "{sentence}");
+}
+
+#[test]
+fn the_manual_explains_each_hint_that_the_program_gives() {
+    let page = read(PAGE);
+    let explained: BTreeSet<String> = items(section(&page, ".Sh DIAGNOSTICS"))
+        .map(|item| item.trim_start_matches("Li ").trim_matches('"').to_owned())
+        .collect();
+    let hints = [
+        text::HINT_SECCOMP,
+        text::HINT_LISTENER,
+        text::HINT_KILLABLE,
+        text::HINT_CONTINUE,
+        text::HINT_MEMORY,
+        text::HINT_PROC,
+    ];
+    let hints: BTreeSet<String> = hints.into_iter().map(plain).collect();
+    assert_eq!(explained, hints);
+}
+
+/// A text that has no directives, as the program prints it.
+fn plain(hint: text::Text) -> String {
+    let mut line = [0; 256];
+    compose(&mut line, hint, None, &[]);
+    let end = line.iter().position(|&byte| byte == 0).expect("it is shorter than that");
+    String::from_utf8_lossy(&line[..end]).trim_end().to_owned()
+}
+
+#[test]
+fn the_manual_names_each_exit_status() {
+    let page = read(PAGE);
+    let statuses: Vec<_> = items(section(&page, ".Sh EXIT STATUS")).collect();
+    assert_eq!(statuses, ["0", "1", "77"]);
+}
+
+#[test]
+fn mandoc_has_nothing_to_say_about_the_manual() {
+    if !common::is_installed("mandoc") {
+        common::skipped("mandoc -T lint", "mandoc is not installed");
+        return;
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let lint = Command::new("mandoc").args(["-T", "lint"]).arg(page).output().expect("it starts");
+    let said = [lint.stdout, lint.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    // Which other manuals are installed and indexed here says nothing about this page.
+    let about_the_page = said.lines().filter(|line| {
+        !line.starts_with("mandoc: outdated mandoc.db") && !line.contains("manual not found")
+    });
+    assert_eq!(about_the_page.collect::<Vec<_>>().join("\n"), "");
+}
+
+/// What mandoc says of a page that is wrong, so that its silence means something.
+#[test]
+fn mandoc_would_have_something_to_say() {
+    if !common::is_installed("mandoc") {
+        common::skipped("mandoc -T lint", "mandoc is not installed");
+        return;
+    }
+    let room = tempfile::tempdir().expect("a directory can be made");
+    let page = room.path().join("wrong.1");
+    fs::write(&page, read(PAGE).replacen(".El\n", "", 1)).expect("a file can be written");
+    let lint = Command::new("mandoc").args(["-T", "lint"]).arg(page).output().expect("it starts");
+    assert!(String::from_utf8_lossy(&lint.stdout).contains("wrong.1"), "{lint:?}");
+}
+
+// ---- The transcripts
+
+/// A transcript's lines by the process that says them, in their order, with a mark in the place of each
+/// number that differs from run to run.
+fn by_speaker(transcript: &str) -> BTreeMap<&str, Vec<String>> {
+    let mut speakers = BTreeMap::new();
+    for line in transcript.lines() {
+        // The blank line before an announcement is nobody's by itself.
+        if let Some((speaker, _)) = line.split_once(": ") {
+            let lines: &mut Vec<String> = speakers.entry(speaker).or_default();
+            lines.push(without_numbers(line));
+        }
+    }
+    speakers
+}
+
+fn without_numbers(line: &str) -> String {
+    let mut line = line.to_owned();
+    for before in ["PID = ", "for PID ", "ID is "] {
+        if let Some(at) = line.find(before) {
+            let start = at + before.len();
+            let digits = line[start..].bytes().take_while(u8::is_ascii_hexdigit).count();
+            line.replace_range(start..start + digits, "N");
+        }
+    }
+    line
+}
+
+/// Runs the command line that a document shows and compares what comes with what is shown.
+fn compare(document: &str, shown: &str) {
+    let (_, shown) = shown.split_once("$ seccomp-notify-min ").expect("a command line");
+    let (command, shown) = shown.split_once('\n').expect("and what it prints");
+    let shown = shown.split("\n$ ").next().expect("there is a first part");
+
+    // Somebody may have a /tmp/x.
+    let beneath = Beneath::new();
+    let path = beneath.join("x").into_string().expect("text");
+    let command = command.replace("/tmp/x", &path);
+    let shown = shown
+        .replace("/tmp/x", &path)
+        .replace("returned = 6", &format!("returned = {}", path.len()));
+
+    let outcome = program(command.split(' ')).together().finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+    let printed = String::from_utf8(outcome.of(common::Stream::Both)).expect("text");
+    assert_eq!(by_speaker(&printed), by_speaker(&shown), "{document}: {command}");
+    assert!(by_speaker(&printed).len() == 3, "{printed}");
+}
+
+#[test]
+fn the_manuals_transcript_is_what_the_program_prints() {
+    let page = read(PAGE);
+    let (_, display) = page.split_once(".Bd -literal -offset indent\n").expect("a display");
+    let (shown, _) = display.split_once(".Ed").expect("its end");
+    compare(PAGE, shown);
+}
+
+#[test]
+fn the_readmes_transcript_is_what_the_program_prints() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("<!-- transcript: begin -->").expect("the comment before it");
+    let (shown, _) = rest.split_once("```\n<!-- transcript: end -->").expect("the one behind it");
+    compare("README.md", shown);
+}
