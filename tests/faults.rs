@@ -74,15 +74,13 @@ const HARMLESS: &[Harmless] = {
 
         harmless(&[Tracer], "ioctl(SET_FLAGS)", &ERRORS, None, "only makes it faster, since Linux 6.6"),
         harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "never returns: the parent kills the tracer in it"),
-        harmless(&[Tracer], "kill(0)", &ERRORS, None, "poll tells the same since Linux 5.9"),
         harmless(&[Tracer], "ioctl(ID_VALID)", &[EINVAL], None, "made again with the number from before Linux 5.9"),
         harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
         harmless(&[Tracer], "openat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
         harmless(&[Tracer], "mkdirat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
         harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever stood in the way besides"),
         harmless(&[Tracer], "readlinkat(", &ERRORS, None, "it only tells a link from other things that are in the way"),
-        harmless(&[Tracer], "readlinkat(link)", &ERRORS, Becomes(ENOTDIR), "likewise, and the target is told what was in the way"),
-        harmless(&[Tracer], "close(DIRECTORY", &ERRORS, None, "only a place in the file system, through which nothing was written"),
+        harmless(&[Tracer], "readlinkat()", &ERRORS, Becomes(ENOTDIR), "likewise, and the target is told what was in the way"),
     ]
 };
 
