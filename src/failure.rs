@@ -19,7 +19,7 @@ pub mod status {
 }
 
 /// One of the three processes: its name, as a line begins with it, in the place where a
-/// [`Speech`] has it.
+/// `Speech` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u32);
 

@@ -90,6 +90,7 @@ impl Listener {
 
 /// Asks whether `id` is valid, by one of the numbers of that question.
 #[inline(never)]
+#[allow(clippy::trivially_copy_pass_by_ref)] // the kernel wants it so
 fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Result<(), Errno> {
     sys::ioctl_id_valid(listener, number, id).expecting(expected, ME)
 }

@@ -1,7 +1,7 @@
 //! The system calls this program uses, typed, in alphabetical order, and the only room with `unsafe`
 //! beside [`crate::arch`].
 //!
-//! Three layers: the trap of one of two crates, [`call!`] which names a call once and for all, and a
+//! Three layers: the trap of one of two crates, `call!` which names a call once and for all, and a
 //! function a call whose parameters cannot be misused: it takes references and slices, so that every
 //! address it gives the kernel is valid for as long as the kernel uses it. What is sound here is
 //! sound because each function says, in its SAFETY line, which memory its call touches; no call

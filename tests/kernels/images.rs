@@ -37,7 +37,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-x86",
         console: "ttyS0",
         compat: Some("i386"),
-        budget: 16384,
+        budget: 9728,
     },
     Architecture {
         name: "aarch64",
@@ -47,7 +47,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-arm",
         console: "ttyAMA0",
         compat: Some("armhf"),
-        budget: 16384,
+        budget: 10752,
     },
     Architecture {
         name: "riscv64",
@@ -57,7 +57,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-misc",
         console: "ttyS0",
         compat: None,
-        budget: 16384,
+        budget: 9728,
     },
 ];
 

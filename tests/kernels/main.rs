@@ -296,6 +296,7 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
                 .clone()?;
             Ok(Arc::new(Booted { vmlinuz, busybox, foreign }))
         });
+        let fetched = fetched.map_err(|reason| packages::without_mirror(&reason));
         if let Err(reason) = &fetched {
             eprintln!("SKIPPED: {} {series}: {reason}", architecture.name);
         }

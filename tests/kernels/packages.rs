@@ -52,7 +52,8 @@ impl Index {
         let updated = host::checked(index.apt("apt-get").args(["-qq", "update"]), DOWNLOAD);
         if index.names("^busybox-static$").is_ok_and(|names| names.is_empty()) {
             let reason = updated.err().unwrap_or_else(|| "it is empty".into());
-            let reason = reason.lines().find(|line| line.contains("E: ")).unwrap_or(&reason);
+            let reason = reason.split_once("E: ").map_or(reason.as_str(), |(_, error)| error);
+            let reason = reason.lines().next().unwrap_or_default();
             return Err(format!("no package index of {suite} for {architecture}: {reason}"));
         }
         Ok(index)
@@ -125,6 +126,21 @@ impl Index {
         fs::rename(&downloaded, &kept).map_err(|e| e.to_string())?;
         Ok(kept)
     }
+}
+
+/// apt's complaint without the mirror that it names, which is the host's own affair: it may be shown in
+/// README.md.
+pub fn without_mirror(complaint: &str) -> String {
+    let shown = complaint.split("[IP:").enumerate().map(|(i, part)| {
+        let rest = if i == 0 { Some(part) } else { part.split_once(']').map(|(_, rest)| rest) };
+        rest.unwrap_or_default()
+    });
+    let shown: String = shown.collect();
+    let file = |word: &str| match word.split_once("://") {
+        Some((_, path)) => path.rsplit('/').next().unwrap_or_default().to_owned(),
+        None => word.to_owned(),
+    };
+    shown.split_whitespace().map(file).collect::<Vec<_>>().join(" ").replace(" ;", ";")
 }
 
 /// The mirror that apt itself is configured with, for no host stands in these files.

@@ -1,0 +1,84 @@
+//! An archive whose bytes depend on nothing but what is put into it and the date: the order is that of
+//! the names, the owner is root, the permissions are the same everywhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::Result;
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+const DIRECTORY: u32 = 0o755;
+const PROGRAM: u32 = 0o755;
+const FILE: u32 = 0o644;
+
+/// An archive in the making.
+pub struct Archive {
+    folder: String,
+    date: u64,
+    files: BTreeMap<String, (u32, Vec<u8>)>,
+}
+
+impl Archive {
+    /// Begins an archive with the single folder `folder`, all of it of that date.
+    pub fn new(folder: &str, date: u64) -> Self {
+        Self { folder: folder.to_owned(), date, files: BTreeMap::new() }
+    }
+
+    /// Adds a file.
+    pub fn file(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.insert(name.to_owned(), (FILE, bytes));
+    }
+
+    /// Adds a file that can be executed.
+    pub fn program(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.insert(name.to_owned(), (PROGRAM, bytes));
+    }
+
+    /// The archive's bytes, the check sums of its files among them.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        let listed: Vec<_> =
+            self.files.iter().map(|(name, (_, bytes))| (name.clone(), bytes.clone())).collect();
+        self.file("SHA256SUMS", sums(&listed).into_bytes());
+
+        // No name, no date and no system in gzip's own header.
+        let zipped = GzBuilder::new().write(Vec::new(), Compression::best());
+        let mut builder = Builder::new(zipped);
+        let mut folders = Vec::new();
+        for (name, (mode, bytes)) in &self.files {
+            let path = format!("{}/{name}", self.folder);
+            for (slash, _) in path.match_indices('/') {
+                let folder = &path[..=slash];
+                if !folders.iter().any(|known| known == folder) {
+                    let mut header = self.header(EntryType::Directory, DIRECTORY, 0);
+                    builder.append_data(&mut header, folder, std::io::empty())?;
+                    folders.push(folder.to_owned());
+                }
+            }
+            let mut header = self.header(EntryType::Regular, *mode, bytes.len() as u64);
+            builder.append_data(&mut header, &path, bytes.as_slice())?;
+        }
+        Ok(builder.into_inner()?.finish()?)
+    }
+
+    fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.date);
+        header.set_size(size);
+        header
+    }
+}
+
+/// Check sums as sha256sum(1) writes and reads them.
+pub fn sums(files: &[(String, Vec<u8>)]) -> String {
+    let mut lines = String::new();
+    for (name, bytes) in files {
+        writeln!(lines, "{:x}  {name}", Sha256::digest(bytes)).expect("a string takes all");
+    }
+    lines
+}

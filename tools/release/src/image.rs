@@ -1,0 +1,216 @@
+//! How the program is built for a release: as `cargo build --release` does it, and once more with symbols;
+//! no path of the machine that does it gets into either.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Metadata, Package};
+
+use crate::{NAME, licenses};
+
+/// An architecture: as `uname -m` and as Rust name it.
+pub struct Architecture {
+    pub name: &'static str,
+    triple: &'static str,
+}
+
+pub const ARCHITECTURES: &[Architecture] = &[
+    Architecture { name: "x86_64", triple: "x86_64-unknown-linux-gnu" },
+    Architecture { name: "aarch64", triple: "aarch64-unknown-linux-gnu" },
+    Architecture { name: "riscv64", triple: "riscv64gc-unknown-linux-gnu" },
+];
+
+/// The program, twice.
+pub struct Images {
+    pub stripped: Vec<u8>,
+    pub unstripped: Vec<u8>,
+}
+
+/// The compiler, and what it says about itself.
+pub struct Toolchain {
+    pub cargo: OsString,
+    rustc: PathBuf,
+    pub sysroot: PathBuf,
+    /// As `rustc -V` prints it.
+    version: String,
+    pub release: String,
+    commit: String,
+    llvm: String,
+}
+
+/// What of cargo's and rustc's environment may pass: where things are, not how to build them.
+const MAY_PASS: &[&str] = &[
+    "CARGO_HOME",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
+    "CARGO_REGISTR",
+    "CARGO_SOURCE_",
+    "RUSTC_BOOTSTRAP",
+    "RUSTC_WRAPPER",
+    "RUSTUP_",
+];
+
+impl Toolchain {
+    /// The one that is used in the project's folder, or what CARGO and RUSTC name.
+    pub fn find(project: &Path) -> Result<Self> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let ask = |arguments: &[&str]| output(Command::new(&rustc).args(arguments), project);
+        let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
+        let said = ask(&["-vV"])?;
+        let field = |name: &str| {
+            let value = said.lines().find_map(|line| line.strip_prefix(name));
+            value.map(str::to_owned).with_context(|| format!("rustc -vV says no {name}"))
+        };
+        Ok(Self {
+            // The compiler itself, in the place of a proxy that would look for it in the home.
+            rustc: Some(sysroot.join("bin/rustc"))
+                .filter(|file| file.exists())
+                .unwrap_or(rustc.into()),
+            cargo,
+            sysroot,
+            version: said.lines().next().unwrap_or_default().to_owned(),
+            release: field("release: ")?,
+            commit: field("commit-hash: ")?,
+            llvm: field("LLVM version: ")?,
+        })
+    }
+
+    /// Why there can be no image for `architecture`, if there can be none.
+    pub fn cannot_build(&self, architecture: &Architecture, build_std: bool) -> Option<String> {
+        let triple = architecture.triple;
+        let libraries = self.sysroot.join("lib/rustlib").join(triple).join("lib");
+        if libraries.is_dir() {
+            return None;
+        }
+        if !build_std {
+            return Some(format!(
+                "the toolchain lacks the target (`rustup target add {triple}` adds it, \
+                 --build-std does without)"
+            ));
+        }
+        let source = self.source();
+        (!source.is_dir()).then(|| format!("there is no {}", source.display()))
+    }
+
+    /// Where the source of `core` is, if it is there.
+    fn source(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib/src/rust")
+    }
+
+    /// Builds both images, and makes sure that they belong together and tell of no place here.
+    pub fn build(
+        &self,
+        architecture: &Architecture,
+        build_std: bool,
+        project: &Path,
+        package: &Package,
+        metadata: &Metadata,
+    ) -> Result<Images> {
+        // Where a debugger looks for the source, as in a distribution's package.
+        let installed =
+            |package: &Package| format!("/usr/src/{}-{}", package.name, package.version);
+        let mut places = vec![(project.to_owned(), installed(package))];
+        for linked in licenses::packages(metadata, package)? {
+            let folder = linked.manifest_path.parent().context("a manifest is in a folder")?;
+            places.push((folder.into(), installed(linked)));
+        }
+        // What rustc itself puts in the place of core's source where that is not installed.
+        places.push((self.source(), format!("/rustc/{}", self.commit)));
+
+        let build = |profile| self.build_one(architecture, build_std, project, profile, &places);
+        let images = Images { stripped: build("release")?, unstripped: build("unstripped")? };
+
+        let holds = |image: &[u8], part: &[u8]| image.windows(part.len()).any(|w| w == part);
+        if !holds(&images.unstripped, &images.stripped) {
+            bail!("{}: the image with symbols is not the same program", architecture.name);
+        }
+        let home = env::var_os("CARGO_HOME").or_else(|| env::var_os("HOME")).map(PathBuf::from);
+        let home = home.filter(|home| home.components().count() > 1);
+        for place in places.iter().map(|(place, _)| place).chain(&home) {
+            let name = place.as_os_str().as_encoded_bytes();
+            if holds(&images.unstripped, name) || holds(&images.stripped, name) {
+                bail!("{}: {} is in the image", architecture.name, place.display());
+            }
+        }
+        Ok(images)
+    }
+
+    fn build_one(
+        &self,
+        architecture: &Architecture,
+        build_std: bool,
+        project: &Path,
+        profile: &str,
+        places: &[(PathBuf, String)],
+    ) -> Result<Vec<u8>> {
+        let target = project.join("target/dist-build");
+        let triple = architecture.triple;
+        let mut flags = OsString::new();
+        for (here, there) in places {
+            if !flags.is_empty() {
+                flags.push("\x1f");
+            }
+            flags.push("--remap-path-prefix=");
+            flags.push(here);
+            flags.push("=");
+            flags.push(there);
+        }
+        let mut cargo = Command::new(&self.cargo);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            let is_theirs = text.starts_with("CARGO") || text.starts_with("RUST");
+            let is_linker = text.starts_with("CARGO_TARGET_") && text.ends_with("_LINKER");
+            if is_theirs && !is_linker && !MAY_PASS.iter().any(|known| text.starts_with(known)) {
+                cargo.env_remove(name);
+            }
+        }
+        cargo
+            .current_dir(project)
+            .env("RUSTC", &self.rustc)
+            // Before any other flags, of whichever origin.
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .args(["build", "--quiet", "--locked", "--bin", NAME, "--profile", profile])
+            .args(["--target", triple, "--target-dir"])
+            .arg(&target);
+        if build_std {
+            cargo.arg("-Zbuild-std=core,compiler_builtins");
+        }
+        let status = cargo.stdin(Stdio::null()).status().context("cargo")?;
+        if !status.success() {
+            bail!("{}: cargo build --profile {profile}: {status}", architecture.name);
+        }
+        let image = target.join(triple).join(profile).join(NAME);
+        fs::read(&image).with_context(|| image.display().to_string())
+    }
+
+    /// How to make the same bytes again.
+    pub fn recipe(&self, architecture: &Architecture, version: &str) -> String {
+        let Self { version: compiler, llvm, .. } = self;
+        let Architecture { name, triple } = architecture;
+        format!(
+            "{NAME} {version} for {triple}\n\
+             made with {compiler}, LLVM {llvm}\n\
+             \n\
+             In a checkout of this version, with this compiler, these bytes are made again by\n\
+             \n    cargo run --manifest-path tools/release/Cargo.toml -- --arch {name}\n\
+             \n\
+             {NAME}.debug is the same program with symbols, for debuggers; its source is expected in\n\
+             /usr/src/{NAME}-{version}. SHA256SUMS is for sha256sum -c.\n"
+        )
+    }
+}
+
+/// What a command prints.
+fn output(command: &mut Command, folder: &Path) -> Result<String> {
+    let output = command.current_dir(folder).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| command.get_program().display().to_string())?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

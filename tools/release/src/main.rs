@@ -1,0 +1,155 @@
+//! Makes the release archives: for each architecture the program, its twin for debuggers, and what a user gets
+//! beside them. What is in an archive is decided here; how a program is built lives in [`image`], and how
+//! bytes become an archive in [`archive`].
+//!
+//! The same source and the same compiler give the same bytes, wherever, whenever and by whomever they are
+//! made: tests/release.rs of the project proves it. A tool of its own, with a lock file of its own: what it is
+//! built from (above all the compression) is part of the archives' bytes, and none of the program's business.
+
+mod archive;
+mod changelog;
+mod image;
+mod licenses;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
+
+use archive::Archive;
+use image::{Architecture, Toolchain};
+
+const NAME: &str = "seccomp-notify-min";
+
+const HELP: &str = "\
+usage: cargo run --manifest-path tools/release/Cargo.toml -- [options]
+  --out DIR      where the archives go (target/dist)
+  --arch ARCH    x86_64, aarch64 or riscv64; may be given again (all that the toolchain can build)
+  --build-std    build core along where the toolchain lacks a target; needs its source and RUSTC_BOOTSTRAP=1
+  --project DIR  the source (the one that this tool is part of)
+";
+
+struct Options {
+    project: PathBuf,
+    out: Option<PathBuf>,
+    architectures: Vec<&'static Architecture>,
+    build_std: bool,
+}
+
+fn main() -> Result<()> {
+    let Some(options) = options()? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    let project = options.project.canonicalize().context(options.project.display().to_string())?;
+    let toolchain = Toolchain::find(&project)?;
+    let metadata = metadata(&toolchain, &project)?;
+    let package = metadata.root_package().context("the project is a package")?;
+    if package.name != NAME {
+        bail!("{} is not {NAME} but {}", project.display(), package.name);
+    }
+    let version = package.version.to_string();
+    let date = changelog::date(&project, &version)?;
+
+    let out = options.out.unwrap_or_else(|| project.join("target/dist"));
+    fs::create_dir_all(&out).context(out.display().to_string())?;
+    let explicit = !options.architectures.is_empty();
+    let mut wanted = options.architectures;
+    if !explicit {
+        wanted.extend(image::ARCHITECTURES);
+    }
+
+    let mut sums = Vec::new();
+    for architecture in wanted {
+        if let Some(reason) = toolchain.cannot_build(architecture, options.build_std) {
+            if explicit {
+                bail!("{}: {reason}", architecture.name);
+            }
+            eprintln!("skipped: {}: {reason}", architecture.name);
+            continue;
+        }
+        let folder = format!("{NAME}-{version}-{}-linux", architecture.name);
+        let mut archive = Archive::new(&folder, date);
+        let images =
+            toolchain.build(architecture, options.build_std, &project, package, &metadata)?;
+        archive.program(NAME, images.stripped);
+        archive.program(&format!("{NAME}.debug"), images.unstripped);
+        for name in ["CHANGELOG.md", "LICENSE", "README.md", "seccomp-notify-min.1"] {
+            archive.file(name, read(&project.join(name))?);
+        }
+        for name in licenses::names(&project.join("completions"))? {
+            archive.file(
+                &format!("completions/{name}"),
+                read(&project.join("completions").join(&name))?,
+            );
+        }
+        for (name, text) in licenses::linked_in(&metadata, package, &toolchain)? {
+            archive.file(&format!("licenses/{name}"), text);
+        }
+        archive.file("BUILD.txt", toolchain.recipe(architecture, &version).into_bytes());
+        let name = format!("{folder}.tar.gz");
+        let bytes = archive.finish()?;
+        write(&out.join(&name), &bytes)?;
+        println!("{} {} bytes", out.join(&name).display(), bytes.len());
+        sums.push((name, bytes));
+    }
+    if sums.is_empty() {
+        bail!("nothing could be built");
+    }
+    write(&out.join("SHA256SUMS"), archive::sums(&sums).as_bytes())
+}
+
+/// Reads the command line; nothing for `--help`.
+fn options() -> Result<Option<Options>> {
+    use lexopt::prelude::*;
+
+    // Set by `cargo run`; a tool that is started directly finds where it was built.
+    let own = env::var_os("CARGO_MANIFEST_DIR");
+    let own = own.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let mut options = Options {
+        project: own.join("../.."),
+        out: None,
+        architectures: Vec::new(),
+        build_std: false,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("project") => options.project = parser.value()?.into(),
+            Long("out") => options.out = Some(parser.value()?.into()),
+            Long("arch") => {
+                let name = parser.value()?.string()?;
+                let known = image::ARCHITECTURES.iter().find(|known| known.name == name);
+                options
+                    .architectures
+                    .push(known.with_context(|| format!("no such --arch {name}"))?);
+            }
+            Long("build-std") => options.build_std = true,
+            Short('h') | Long("help") => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+/// What cargo knows of the project: its version, and what is linked in from where.
+fn metadata(toolchain: &Toolchain, project: &Path) -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    command
+        .cargo_path(&toolchain.cargo)
+        .manifest_path(project.join("Cargo.toml"))
+        .features(CargoOpt::SomeFeatures(Vec::new()))
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .context("cargo metadata")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).with_context(|| path.display().to_string())
+}
