@@ -720,7 +720,10 @@ impl Run<'_> {
             return;
         }
         if let Some(pid) = self.continue_later.pop() {
-            let _ = signal::kill(pid, Signal::SIGCONT);
+            // Its number may be somebody else's by now.
+            if self.processes.contains_key(&pid) {
+                let _ = signal::kill(pid, Signal::SIGCONT);
+            }
             self.last_event = self.clock;
         } else if !self.held.is_empty() {
             self.opened.fill(true);
