@@ -1,5 +1,7 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
+use core::num::NonZeroU32;
+
 use crate::print::print;
 use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
@@ -62,17 +64,17 @@ impl Process {
         self.speech(text).say3(string, a, b, c);
     }
 
-    /// The same with a string, and with as many numbers as there are.
+    /// The same with as many numbers as there are.
     #[inline(always)]
-    pub fn say_all(self, text: Text, string: Option<ZStr>, numbers: &[u64]) {
+    pub fn say_all(self, text: Text, string: Option<ZStr>, numbers: &[u64; 4]) {
         self.speech(text).say(string, numbers);
     }
 
-    /// Prints a line with any numbers. Where it cannot be told, the process survives that and tells of
+    /// Prints a line with two numbers. Where it cannot be told, the process survives that and tells of
     /// it; false then.
     #[inline(always)]
-    pub fn try_say(self, text: Text, numbers: &[u64]) -> bool {
-        self.speech(text).try_say(None, numbers)
+    pub fn try_say(self, text: Text, a: u64, b: u64) -> bool {
+        self.speech(text).try_say(None, &[a, b, 0, 0])
     }
 
     /// Tells of a failure that the process survives.
@@ -110,7 +112,8 @@ impl Process {
 
     /// What this process says.
     #[inline(always)]
-    pub(crate) fn speech(self, text: Text) -> Speech {
+    #[must_use]
+    pub fn speech(self, text: Text) -> Speech {
         Speech(self.0 | u32::from(text.0))
     }
 }
@@ -118,15 +121,21 @@ impl Process {
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
 /// that is a constant costs less there than two. From the top: seven bits for the process, nine
 /// for the number of a call that is still to be made, sixteen for the text.
-#[derive(Clone, Copy)]
-pub(crate) struct Speech(pub u32);
+#[derive(Clone, Copy, Debug)]
+pub struct Speech(pub(crate) u32);
 
 impl Speech {
-    fn process(self) -> Process {
+    /// Who speaks.
+    #[inline(always)]
+    #[must_use]
+    pub fn process(self) -> Process {
         Process(self.0 & !0 << 25)
     }
 
-    fn text(self) -> Text {
+    /// What is said.
+    #[inline(always)]
+    #[must_use]
+    pub fn text(self) -> Text {
         Text(self.0 as u16)
     }
 
@@ -143,31 +152,33 @@ impl Speech {
     /// All that most lines have, in registers.
     #[inline(never)]
     fn say3(self, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        self.say(string, &[a, b, c]);
+        self.say(string, &[a, b, c, 0]);
     }
 
     #[inline(never)]
-    fn say(self, string: Option<ZStr>, numbers: &[u64]) {
+    fn say(self, string: Option<ZStr>, numbers: &[u64; 4]) {
         if !self.try_say(string, numbers) {
             self.end()
         }
     }
 
     #[inline(never)]
-    fn try_say(self, string: Option<ZStr>, numbers: &[u64]) -> bool {
-        let said = print(self.text(), string, numbers);
-        if let Err((call, errno)) = said {
-            self.process().complain(call, errno);
+    fn try_say(self, string: Option<ZStr>, numbers: &[u64; 4]) -> bool {
+        match print(self, string, numbers) {
+            Ok(()) => true,
+            Err(Failed(failed)) => {
+                let failed = failed.get();
+                self.process().complain(Text((failed >> 16) as u16), Errno::new(failed as u16 as i32));
+                false
+            }
         }
-        said.is_ok()
     }
 
     #[inline(never)]
     fn complain(self, errno: Errno) {
         // Where this cannot be told, nothing can; the exit status will.
-        let numbers =
-            [self.process().name().0.into(), self.text().0.into(), errno.into_raw() as u64];
-        let _ = print(text::FAILED, None, &numbers);
+        let numbers = [self.text().0.into(), errno.into_raw() as u64, 0, 0];
+        let _ = print(self.process().speech(text::FAILED), None, &numbers);
     }
 
     #[cold]
@@ -187,8 +198,22 @@ impl Speech {
     #[inline(never)]
     fn give_up(self, errno: Errno, hint: Text) -> ! {
         self.complain(errno);
-        let _ = print(hint, None, &[]);
+        let _ = print(self.process().speech(hint), None, &[0; 4]);
         sys::exit_group(status::UNSUPPORTED)
+    }
+}
+
+/// A call that failed, by its name, and why, in one word.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed(NonZeroU32);
+
+impl Failed {
+    /// The call of that name failed like this.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(call: Text, errno: Errno) -> Self {
+        let word = u32::from(call.0) << 16 | errno.into_raw() as u32;
+        Self(NonZeroU32::new(word).unwrap_or(NonZeroU32::MIN))
     }
 }
 

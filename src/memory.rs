@@ -13,11 +13,12 @@
 //! with another (threads, vfork) could leave it while it lives on; the target shares its with nobody,
 //! and for any other process under the filter the file is opened for one read and closed.
 
+use core::mem::MaybeUninit;
+
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
-use crate::options::number;
 use crate::print::compose;
-use crate::sys::{self, Errno, Fd, Pid, ZStr};
+use crate::sys::{self, Answer, Fd, Pid, ZStr};
 use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.
@@ -40,63 +41,57 @@ impl Memory {
     }
 
     /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
-    /// read. Returns the number of bytes, 0 if the process has no memory any more.
+    /// read. Answers the number of bytes, 0 if the process has no memory any more.
     ///
-    /// # Errors
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
     #[inline(never)]
-    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Result<u32, Errno> {
+    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<u32> {
         if pid != self.owner || pid != self.target {
             self.forget();
             self.owner = pid;
         }
-        loop {
-            let fresh = self.file == Fd::NONE;
-            if fresh {
-                self.file = open(pid);
-            }
-            if self.file == Fd::NONE {
-                return sys::process_vm_readv(pid, buffer, address);
-            }
-            let read = sys::pread(self.file, buffer, address).result();
-            if fresh || read != Ok(0) {
-                return read;
-            }
-            self.forget();
+        let kept = self.file.is_some();
+        if !kept {
+            self.file = open(pid);
         }
+        if !self.file.is_some() {
+            return sys::process_vm_readv(pid, buffer, address);
+        }
+        let read = sys::pread(self.file, buffer, address).answer();
+        if kept && read.is_nothing() {
+            self.forget();
+            return self.read(pid, address, buffer);
+        }
+        read
     }
 
     /// The name of the call that read last.
     #[must_use]
+    #[inline(always)]
     pub fn call(&self) -> Text {
-        if self.file == Fd::NONE { name::process_vm_readv } else { name::pread64 }
+        if self.file.is_some() { name::pread64 } else { name::process_vm_readv }
     }
 
     /// Closes the file.
     #[inline(never)]
     fn forget(&mut self) {
-        if self.file != Fd::NONE {
+        if self.file.is_some() {
             sys::close(self.file).or_fail(ME);
             self.file = Fd::NONE;
         }
     }
 }
 
-/// Opens the memory of `pid`; [`Fd::NONE`] if that cannot be done.
+/// Opens the memory of `pid`; no descriptor if that cannot be done.
 #[inline(never)]
 fn open(pid: Pid) -> Fd {
     let me = sys::getpid().or_fail(ME);
-    // The longest PID has ten digits: they fit, a NUL behind them.
-    let mut file = [0; 32];
-    // In a PID namespace that was given another one's /proc, a directory there has the PID of another
-    // process, whose memory the ID check could not tell from the right one's.
-    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut file).regardless();
-    if ZStr::take(&mut &file[..]).and_then(number) != Some(me.0) {
-        return Fd::NONE;
-    }
-    compose(&mut file, text::MEMORY_FILE, None, &[pid.0.into()]);
-    let Some(file) = ZStr::take(&mut &file[..]) else { return Fd::NONE };
-    sys::openat(AT_FDCWD, file, O_READ).result().unwrap_or(Fd::NONE)
+    let mut memory = [MaybeUninit::uninit(); 64];
+    let numbers = &[me.0.into(), pid.0.into(), 0, 0];
+    let mut room = compose(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
+    room.put(0);
+    let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else { return Fd::NONE };
+    sys::openat(AT_FDCWD, file, O_READ).answer().fd()
 }

@@ -55,7 +55,8 @@ pub fn run(options: &Options, command_line: Scan) -> u32 {
         // A full device does not keep the tracer alive.
         said = ME.try_say(
             if options.keep() { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS },
-            &[],
+            0,
+            0,
         );
     }
 
@@ -125,7 +126,7 @@ fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
     sys::close(others_end).or_fail(me);
     if options.count == 0 {
         let pid = sys::getpid().or_fail(me);
-        me.say(text::PID, [me.name().0.into(), pid.0.into()]);
+        me.say(text::PID, [pid.0.into()]);
     }
     sys::rt_sigprocmask(me, HOLD);
 }
@@ -159,6 +160,6 @@ fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
         (text::PARENT_FAILED, exited)
     };
     // Where this cannot be told, the exit status still does.
-    let _ = ME.try_say(report, &[child.0.into(), number.into()]);
+    let _ = ME.try_say(report, child.0.into(), number.into());
     if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
 }

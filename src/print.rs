@@ -1,200 +1,182 @@
 //! Lines: a [`Text`] with its directives filled in, in one write, whatever its length.
 //!
-//! Nothing here knows which process speaks, and nothing decides what a failure means.
+//! Nothing here decides what a failure means.
+
+use core::mem::MaybeUninit;
+use core::slice;
 
 use crate::abi::{POLLOUT, pollfd};
-use crate::sys::{self, Errno, Fd, ZStr};
+use crate::failure::{Failed, Speech};
+use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    END, ERRNO, ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, TABLE, Text, directive,
-    name,
+    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, Text, UNKNOWN_ERRNO, directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
-/// Prints `text`, with `string` and `numbers` in the place of its directives, where it belongs, in one
-/// write, which is continued where it is short or interrupted.
+/// Prints what is said, with `string` and `numbers` in the place of its directives, where it belongs, in
+/// one write, which is continued where it is short or interrupted.
 ///
 /// # Errors
 /// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
 /// to compose it.
-pub fn print(text: Text, string: Option<ZStr>, numbers: &[u64]) -> Result<(), (Text, Errno)> {
-    let mut short = [0; SHORT];
-    let mut long: &'static mut [u8] = &mut [];
-    let mut rest = loop {
-        let room = if long.is_empty() { &mut short } else { &mut *long };
-        let length = compose(room, text, string, numbers);
-        if let Some(line) = room.get(..length) {
-            break line;
-        }
-        long = sys::mmap(length).map_err(|errno| (name::mmap, errno))?;
+pub fn print(speech: Speech, string: Option<ZStr>, numbers: &[u64; 4]) -> Result<(), Failed> {
+    print_in(&mut [MaybeUninit::uninit(); SHORT], speech, string, numbers)
+}
+
+/// The same, composing the line in `memory` if it finds room there.
+#[inline(never)]
+fn print_in(
+    memory: &mut [MaybeUninit<u8>],
+    speech: Speech,
+    string: Option<ZStr>,
+    numbers: &[u64; 4],
+) -> Result<(), Failed> {
+    let room = compose(memory, speech, string, numbers);
+    let Some(mut line) = room.line() else {
+        let pages = sys::mmap(room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
+        let done = print_in(pages, speech, string, numbers);
+        // Failing, it leaves a few pages behind; the line was written all the same.
+        sys::munmap(pages).regardless();
+        return done;
     };
 
-    let out = if text.0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
-    while !rest.is_empty() {
-        match sys::write(out, rest).result() {
+    let out = if speech.text().0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
+    while !line.is_empty() {
+        match sys::write(out, line).result() {
             Ok(written) => {
-                let Some(unwritten) = rest.get(written as usize..) else { break };
-                rest = unwritten;
+                let Some(rest) = line.get(written as usize..) else { break };
+                line = rest;
             }
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
             // Where that fails, the next write will tell.
             Err(Errno::EAGAIN) => {
                 sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(errno) => return Err((name::write, errno)),
+            Err(errno) => return Err(Failed::new(name::write, errno)),
         }
-    }
-
-    if !long.is_empty() {
-        // Failing, it leaves a few pages behind; the line was written all the same.
-        sys::munmap(long).regardless();
     }
     Ok(())
 }
 
-/// Composes `text` in `room`, with `string` and `numbers` in the place of its directives. Returns
-/// the whole line's length in bytes; what finds no room is left out.
-pub fn compose(room: &mut [u8], text: Text, string: Option<ZStr>, numbers: &[u64]) -> usize {
-    let mut line = Line { room, length: 0, string, numbers };
-    line.text(text);
-    line.length
+/// Puts what is said into `memory`, with `string` and `numbers` in the place of its directives.
+#[inline(always)]
+pub fn compose<'a>(
+    memory: &'a mut [MaybeUninit<u8>],
+    speech: Speech,
+    string: Option<ZStr>,
+    numbers: &[u64; 4],
+) -> Room<'a> {
+    let mut line = Line { room: Room::new(memory), speech, string, numbers: numbers.iter() };
+    line.codes(speech.text().codes());
+    line.room
 }
 
 /// A line as it grows.
-struct Line<'a> {
-    room: &'a mut [u8],
-    length: usize,
+struct Line<'a, 'room> {
+    room: Room<'room>,
+    speech: Speech,
     string: Option<ZStr<'a>>,
-    numbers: &'a [u64],
+    numbers: slice::Iter<'a, u64>,
 }
 
-impl Line<'_> {
-    /// A text from the table.
-    fn text(&mut self, Text(at): Text) {
-        if let Some(codes) = TABLE.get(usize::from(at)..) {
-            self.codes(codes);
-        }
-    }
-
-    /// The codes of a text: pairs of codes, directives, and characters. Returns whether the text
-    /// has ended among them.
-    fn codes(&mut self, codes: &[u8]) -> bool {
-        codes.iter().any(|&code| {
-            if let Some(pair) = PAIRS.get(usize::from(code.wrapping_sub(FIRST_PAIR))) {
-                return self.codes(pair);
-            }
-            let directive = code.wrapping_sub(FIRST_DIRECTIVE);
-            if directive <= directive::LAST {
-                return self.directive(directive.into());
-            }
-            self.put(code);
-            false
-        })
-    }
-
-    /// A byte.
+impl Line<'_, '_> {
+    /// The codes of a text.
     #[inline(never)]
-    fn byte(&mut self, byte: u8) {
-        self.put(byte);
+    fn codes(&mut self, mut codes: ZStr) {
+        loop {
+            codes = self.room.put_plain(codes);
+            let Some((code, rest)) = codes.split_first() else { return };
+            if code == FIRST_DIRECTIVE + directive::IF_STRING as u8 && self.string.is_none() {
+                return;
+            }
+            self.code(code);
+            codes = rest;
+        }
     }
 
-    /// The same, on the spot: most bytes of a line come through [`Line::codes`], so it is worth it there.
-    #[inline(always)]
-    fn put(&mut self, byte: u8) {
-        if let Some(place) = self.room.get_mut(self.length) {
-            *place = byte;
+    /// A code: a pair of codes, a directive, or a character.
+    #[inline(never)]
+    fn code(&mut self, code: u8) {
+        if let Some(&[left, right]) = PAIRS.get(usize::from(code.wrapping_sub(FIRST_PAIR))) {
+            self.code(left);
+            return self.code(right);
         }
-        self.length += 1;
+        let directive = u32::from(code.wrapping_sub(FIRST_DIRECTIVE));
+        if directive > directive::LAST {
+            return self.room.put(code);
+        }
+        let codes = match directive {
+            directive::IF_STRING => return,
+            directive::STRING => return self.string(),
+            directive::PROCESS => self.speech.process().name().codes(),
+            // All others are for the next number.
+            _ => {
+                let Some(&number) = self.numbers.next() else { return };
+                match directive {
+                    directive::TEXT => Text(number as u16).codes(),
+                    directive::ERRNO => meaning(number),
+                    form => return self.number(number, form, 1),
+                }
+            }
+        };
+        self.codes(codes);
     }
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
-    fn string(&mut self) {
-        let Some(string) = self.string else { return };
-        for byte in string {
-            match byte {
-                ..b' ' | 0x7f => {
-                    self.byte(b'\\');
-                    self.byte(b'x');
-                    self.digits(byte.into(), 4, 2, b'0'.into());
-                    continue;
-                }
-                b'\\' => self.byte(byte),
-                _ => {}
-            }
-            self.byte(byte);
-        }
-    }
-
-    /// What stands for something else. Returns whether the text ends here.
     #[inline(never)]
-    fn directive(&mut self, mut directive: u32) -> bool {
-        match directive {
-            directive::END => return true,
-            directive::IF_STRING => return self.string.is_none(),
-            directive::STRING => {
-                self.string();
-                return false;
+    fn string(&mut self) {
+        let Some(mut string) = self.string else { return };
+        loop {
+            string = self.room.put_plain(string);
+            let Some((byte, rest)) = string.split_first() else { return };
+            string = rest;
+            if byte < b' ' || byte == 0x7f {
+                self.room.put(b'\\');
+                self.room.put(b'x');
+                self.digit(byte >> 4);
+                self.digit(byte & 0xf);
+                continue;
             }
-            _ => {}
-        }
-
-        // All others are for the next number.
-        let Some((&number, rest)) = self.numbers.split_first() else { return false };
-        self.numbers = rest;
-        if directive == directive::TEXT {
-            self.text(Text(number as u16));
-            return false;
-        }
-        if directive == directive::ERRNO {
-            if let Some(text) = meaning(number) {
-                self.codes(text);
-                return false;
+            if byte == b'\\' {
+                self.room.put(byte);
             }
-            self.text(ERRNO);
-            directive = directive::DECIMAL;
+            self.room.put(byte);
         }
-        let fill = if directive < 7 { b'0' } else { b' ' };
-        let (bits, width) = match directive.checked_sub(directive::POWERS) {
-            Some(bits) => (bits, 1),
-            None => (0, directive as i32),
-        };
-        self.digits(number, bits, width, fill.into());
-        false
     }
 
-    /// `number` in a base of that many bits a digit, or 0 for ten, at least `width` wide.
-    fn digits(&mut self, number: u64, bits: u32, mut width: i32, fill: u32) {
-        let (rest, mut digit) = if bits == 0 {
-            (number / 10, (number % 10) as u32)
-        } else {
-            (number >> bits, number as u32 & ((1 << bits) - 1))
-        };
-        if rest > 0 {
-            self.digits(rest, bits, width - 1, fill);
-        } else {
-            while width > 1 {
-                self.byte(fill as u8);
-                width -= 1;
-            }
+    /// `number` in one of the forms that directives name. Its last digit has the `place`.
+    #[inline(never)]
+    fn number(&mut self, number: u64, form: u32, place: u32) {
+        let base = if form < directive::OCTAL { 10 } else { u64::from(form) };
+        let (rest, digit) = (number / base, number % base);
+        if rest > 0 || place <= form & directive::POINT {
+            self.number(rest, form, place + 1);
         }
-        if digit > 9 {
-            digit += u32::from(b'a' - b'9' - 1);
+        if place == form & directive::POINT {
+            self.room.put(b'.');
         }
-        self.byte(digit as u8 + b'0');
+        self.digit(digit as u8);
+    }
+
+    /// A digit.
+    #[inline(never)]
+    fn digit(&mut self, digit: u8) {
+        self.room.put(if digit > 9 { digit + b'a' - 10 } else { digit + b'0' });
     }
 }
 
-/// The text of an errno, if it has one.
-fn meaning(errno: u64) -> Option<&'static [u8]> {
-    // It stands before its text, behind the end of another one.
-    let mut texts = ERRORS;
-    while let [end, known, text @ ..] = texts {
-        if *end == END && errno == u64::from(*known) {
-            return Some(text);
+/// The text of an errno.
+#[inline(never)]
+fn meaning(errno: u64) -> ZStr<'static> {
+    let mut errors = ERRORS;
+    while let Some((known, text)) = ZStr::take(&mut errors).and_then(ZStr::split_first) {
+        // It stands before its text.
+        if errno == u64::from(known) {
+            return text;
         }
-        texts = texts.get(1..)?;
     }
-    None
+    UNKNOWN_ERRNO.codes()
 }

@@ -12,6 +12,8 @@
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::{NonNull, null, null_mut};
 use core::slice;
 
@@ -105,6 +107,12 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         answer(self.persist(Process::PARENT, Errors::ANY))
     }
 
+    /// The value, or the error, whatever it is, but EINTR, in one word.
+    #[inline(always)]
+    pub fn answer(self) -> Answer<T> {
+        Answer(self.persist(Process::PARENT, Errors::ANY), PhantomData)
+    }
+
     /// Makes the call where its failure makes no difference.
     #[inline(always)]
     pub fn regardless(self) {
@@ -117,6 +125,12 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// Whatever the call's manual page lists.
     #[inline(always)]
     pub fn once(self) -> Result<T, Errno> {
+        self.answer_once().result()
+    }
+
+    /// The same in one word.
+    #[inline(always)]
+    pub fn answer_once(self) -> Answer<T> {
         let number = self.number as usize;
         let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
         // SAFETY: by the contract of `new`.
@@ -131,7 +145,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
                 _ => backend::syscall6(number, at(0), at(1), at(2), at(3), at(4), at(5)),
             }
         };
-        answer(word as isize)
+        Answer(word as isize, PhantomData)
     }
 
     /// The call's number and name and the process that makes it, in one word.
@@ -159,8 +173,59 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     }
 }
 
-/// What the kernel's word means: errors are the words from -4095 to -1 (`intro(2)`), and no other
-/// negative word is ever an answer to a call that this program makes.
+/// What the kernel answered, as it answers: one word, which is a value, or an error from -4095 to -1
+/// (`intro(2)`). No other negative word is ever an answer to a call that this program makes.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<T>(isize, PhantomData<T>);
+
+impl<T: Meaning> Answer<T> {
+    /// The answer that is this error.
+    #[inline(always)]
+    pub fn error(errno: Errno) -> Self {
+        Self(-errno.into_raw() as isize, PhantomData)
+    }
+
+    /// Whether it is this error.
+    #[inline(always)]
+    #[must_use]
+    pub fn is(self, errno: Errno) -> bool {
+        self.0 as i32 == -errno.into_raw()
+    }
+
+    /// Whether it is 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it is any error.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        self.0 < 0
+    }
+
+    /// The value or the error.
+    ///
+    /// # Errors
+    /// That which is the answer.
+    #[inline(always)]
+    pub fn result(self) -> Result<T, Errno> {
+        answer(self.0)
+    }
+}
+
+impl Answer<Fd> {
+    /// The descriptor; none if it is an error.
+    #[inline(always)]
+    #[must_use]
+    pub fn fd(self) -> Fd {
+        Fd(self.0 as i32)
+    }
+}
+
 #[inline(always)]
 fn answer<T: Meaning>(word: isize) -> Result<T, Errno> {
     if word < 0 { Err(Errno::new(-word as i32)) } else { Ok(T::of(word as usize)) }
@@ -285,8 +350,16 @@ impl Meaning for usize {
 pub struct Fd(pub i32);
 
 impl Fd {
-    /// No descriptor.
+    /// No descriptor; any negative number is none.
     pub const NONE: Self = Self(-1);
+
+    /// Whether this is a descriptor.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_some(self) -> bool {
+        self.0 >= 0
+    }
+
     /// The standard output.
     pub const STDOUT: Self = Self(1);
     /// The standard error output.
@@ -349,6 +422,16 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
+    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one beyond.
+    #[inline(always)]
+    #[must_use]
+    pub fn within(bytes: &'a [u8], at: usize) -> Self {
+        match (bytes.get(at..), bytes.last()) {
+            (Some(string @ [_, ..]), Some(0)) => Self(NonNull::from(string).cast(), PhantomData),
+            _ => Self::from(c""),
+        }
+    }
+
     /// What follows `prefix`; none if the string does not begin with it.
     #[inline(never)]
     #[must_use]
@@ -403,6 +486,73 @@ impl Iterator for ZStr<'_> {
         let (byte, rest) = self.split_first()?;
         *self = rest;
         Some(byte)
+    }
+}
+
+/// Room for a line: bytes are put into it one after another; those that find no room are only counted.
+pub struct Room<'a> {
+    begin: NonNull<u8>,
+    next: *mut u8,
+    end: *mut u8,
+    memory: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+impl<'a> Room<'a> {
+    /// All of `memory`.
+    #[inline(always)]
+    pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
+        let Range { start, end } = memory.as_mut_ptr_range();
+        let begin = NonNull::from(memory).cast();
+        Self { begin, next: start.cast(), end: end.cast(), memory: PhantomData }
+    }
+
+    /// Puts a byte.
+    #[inline(never)]
+    pub fn put(&mut self, byte: u8) {
+        if self.next < self.end {
+            // SAFETY: `next` is never before `begin`, and so it is in the memory.
+            unsafe { self.next.write(byte) }
+        }
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any text: what is
+    /// printed in ASCII, but no backslash. Returns what follows them. Most bytes of a line pass
+    /// through this loop, and no other needs to be fast.
+    #[inline(never)]
+    pub fn put_plain<'b>(&mut self, string: ZStr<'b>) -> ZStr<'b> {
+        let (mut from, mut to) = (string.0, self.next);
+        while to < self.end {
+            // SAFETY: up to here nothing was the NUL that ends the string.
+            let byte = unsafe { from.read() };
+            if byte.wrapping_sub(b' ') > b'~' - b' ' || byte == b'\\' {
+                break;
+            }
+            // SAFETY: as in `put`; and the string goes on behind a byte that is no NUL.
+            unsafe {
+                to.write(byte);
+                to = to.add(1);
+                from = from.add(1);
+            }
+        }
+        self.next = to;
+        ZStr(from, PhantomData)
+    }
+
+    /// The bytes that have been put, in bytes.
+    #[inline(always)]
+    pub fn length(&self) -> usize {
+        self.next as usize - self.begin.as_ptr() as usize
+    }
+
+    /// What has been put, if it found room.
+    #[inline(always)]
+    pub fn line(&self) -> Option<&[u8]> {
+        if self.next > self.end {
+            return None;
+        }
+        // SAFETY: all bytes from `begin` to `next` have been written.
+        Some(unsafe { slice::from_raw_parts(self.begin.as_ptr(), self.length()) })
     }
 }
 
@@ -531,24 +681,24 @@ pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, Fd, 3> {
 }
 
 /// `void *mmap(NULL, size_t length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)`:
-/// `length` zeroes, to be given back by [`munmap`]
+/// `length` bytes, to be given back by [`munmap`]
 ///
 /// # Errors
 /// As `mmap(2)` has them.
 #[inline(always)]
-pub fn mmap(length: usize) -> Result<&'static mut [u8], Errno> {
+pub fn mmap(length: usize) -> Result<&'static mut [MaybeUninit<u8>], Errno> {
     // SAFETY: the kernel chooses an address where nothing is yet.
     let mmap: Call<usize, 6> = unsafe {
         call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
     };
     let address = mmap.once()?;
-    // SAFETY: `length` bytes begin there, zeroed, and nobody else knows of them.
-    Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
+    // SAFETY: `length` bytes begin there, and nobody else knows of them.
+    Ok(unsafe { slice::from_raw_parts_mut(address as *mut _, length) })
 }
 
 /// `int munmap(void *address, size_t length)`
 #[inline(always)]
-pub fn munmap(mapping: &'static mut [u8]) -> Call<'static, (), 2> {
+pub fn munmap(mapping: &'static mut [MaybeUninit<u8>]) -> Call<'static, (), 2> {
     // SAFETY: the only reference to the mapping is given up here.
     unsafe { call!(munmap, mapping.as_mut_ptr(), mapping.len()) }
 }
@@ -599,17 +749,14 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, u32, 4> {
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
-///
-/// # Errors
-/// As `process_vm_readv(2)` has them.
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<u32, Errno> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<u32> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
     let call: Call<u32, 6> =
         unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
-    call.once()
+    call.answer_once()
 }
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: the value is in

@@ -128,14 +128,10 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
     }
     let nanoseconds = now().wrapping_sub(begin).max(1);
 
-    let milliseconds = nanoseconds / 1_000_000;
-    let picoseconds_each = nanoseconds.wrapping_mul(1000) / calls.max(1);
     let numbers = [
         calls,
-        milliseconds / 1000,
-        milliseconds % 1000,
-        picoseconds_each / 1_000_000,
-        picoseconds_each % 1_000_000,
+        nanoseconds / 1_000_000,
+        nanoseconds.wrapping_mul(1000) / calls.max(1),
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
     ME.say_all(text::MEASURED, None, &numbers);

@@ -5,17 +5,22 @@
 //! | directive | what it becomes |
 //! | --- | --- |
 //! | `{d}` `{x}` `{o}` | the next number in decimal, hexadecimal, octal |
-//! | `{03}` `{06}` `{7}` `{14}` | the same in decimal, to that width, with zeroes or blanks before it |
+//! | `{.3}` | the same in decimal, with a point before the last three digits |
+//! | `{13}` `{13.6}` | the same, or with a point before the last six, blanks before it up to 13 digits |
+//! | `{p}` | the name of the process that speaks |
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
-//! | `{e}` | the next number as an errno's text |
+//! | `{e}` | the next number as an errno's text; it stays the next number |
 //! | `{?}` | nothing, and the text ends here, if there is no string |
 //! | `{+}` | at the end: the next text follows |
+//! | `{=}` | at the beginning: printed so often that it is not coded, for speed |
 //!
 //! The table is coded at compile time, by byte pairs: the most frequent pair of codes becomes one
 //! code of its own, again and again, while a byte has values left for that (Gage, "A New Algorithm
 //! for Data Compression", 1994). This is the program's one trick with texts; README.md tells what it
 //! saves.
+
+use crate::sys::ZStr;
 
 /// A text: where it begins in the coded table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,13 @@ pub struct Text(pub u16);
 impl Text {
     const fn at(place: usize) -> Self {
         Self(STARTS[place] as u16)
+    }
+
+    /// Its codes, up to its end, a NUL.
+    #[inline(never)]
+    #[must_use]
+    pub fn codes(self) -> ZStr<'static> {
+        ZStr::within(&TABLE, self.0.into())
     }
 }
 
@@ -60,9 +72,9 @@ texts! {
     // Parts of other texts.
 
     /// Who speaks.
-    TARGET = "Target process: ";
+    TARGET = "{=}Target process: ";
     /// Who speaks.
-    TRACER = "Tracer: ";
+    TRACER = "{=}Tracer: ";
     /// Who speaks.
     PARENT = "Parent: ";
     /// Whom the parent speaks about.
@@ -76,33 +88,34 @@ texts! {
     /// When it was found out.
     POST_OPEN = "post-open";
     /// An error without a text of its own.
-    ERRNO = "errno ";
+    UNKNOWN_ERRNO = "errno {d}";
     /// The path is longer than the kernel takes.
     PATH = "path";
     /// The notification is longer than the tracer's buffer.
     SIZES = "notification";
     /// The target's message came without its descriptor.
     NO_DESCRIPTOR = "descriptor";
-    /// Where the memory is.
-    MEMORY_FILE = "/proc/{d}/mem";
+    /// Where the memory is of the process whose PID is the second number; reached by way of the
+    /// reader's own directory, which in a /proc of another PID namespace is not under its own PID.
+    MEMORY_FILE = "/proc/self/task/{d}/../../../{d}/mem";
 
     // The transcript.
 
     /// After one that failed.
-    TARGET_FAILURE = "Target process: mkdir: {e}\n";
+    TARGET_FAILURE = "{=}{p}mkdir: {e}\n";
     /// A notification's ID is no longer valid.
-    TRACER_DIED = "Tracer: notification ID check ({t}): target has died!!!!!!!!!!!\n";
+    TRACER_DIED = "{p}notification ID check ({t}): target has died!!!!!!!!!!!\n";
 
     // Failures.
 
     /// A call failed: who, which, why.
-    FAILED = "{t}{t}: {e}\n";
+    FAILED = "{p}{t}: {e}\n";
     /// A child did not end as it should.
-    PARENT_FAILED = "Parent: {t} failed with status {d}\n";
+    PARENT_FAILED = "{p}{t} failed with status {d}\n";
     /// A child did not end by itself.
-    PARENT_KILLED = "Parent: {t} was killed by signal {d}\n";
+    PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
     /// Answers that should not have come.
-    WRONG = "Target process: {d} wrong answers\n";
+    WRONG = "{p}{d} wrong answers\n";
     /// Why seccomp may not be had.
     HINT_SECCOMP = "needs Linux 5.0 with CONFIG_SECCOMP_FILTER, not forbidden by a sandbox\n";
     /// Why a second listener may not be had.
@@ -150,39 +163,39 @@ usage: seccomp-notify-min [options] dir...
     // The transcript.
 
     /// A child's first line: who, and its PID.
-    PID = "{t}PID = {d}\n";
+    PID = "{p}PID = {d}\n";
     /// Before each call.
-    TARGET_ANNOUNCES = "\nTarget process: about to make directory \"{s}\"\n";
+    TARGET_ANNOUNCES = "{=}\n{p}about to make directory \"{s}\"\n";
     /// After a call that succeeded; what comes next belongs to the same write.
-    TARGET_SUCCESS = "Target process: SUCCESS: mkdir(2) returned = {d}\n{t}";
+    TARGET_SUCCESS = "{p}SUCCESS: mkdir(2) returned = {d}\n{t}";
     /// From the handler of SIGINT.
-    TARGET_SIGNAL = "Target process: received signal\n";
+    TARGET_SIGNAL = "{p}received signal\n";
     /// The target's last line.
-    TARGET_ENDS = "Target process: terminating\n";
+    TARGET_ENDS = "{p}terminating\n";
     /// A notification came; where there is a string, also what the target asked.
-    TRACER_GOT = "Tracer: got notification for PID {d}; ID is {x}\n{?}{+}";
+    TRACER_GOT = "{=}{p}got notification for PID {d}; ID is {x}\n{?}{+}";
     /// What the target asked.
-    TRACER_MKDIR = "Tracer: mkdir(\"{s}\", {o})\n";
+    TRACER_MKDIR = "{=}{p}mkdir(\"{s}\", {o})\n";
     /// The delay line, as far as its first number.
-    TRACER_DELAYS = "Tracer: delaying for {d} seconds:{+}";
+    TRACER_DELAYS = "{p}delaying for {d} seconds:{+}";
     /// Each further number of it.
     TRACER_COUNTS = " {d}";
     /// Its end.
     TRACER_DELAYED = "\n";
     /// The call went away.
-    TRACER_ENOENT = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
+    TRACER_ENOENT = "{p}response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
     /// The farewell.
-    TRACER_ENDS = "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
+    TRACER_ENDS = "{p}terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
     /// The target has ended.
-    PARENT_TARGET_ENDED = "Parent: target process has terminated\n";
+    PARENT_TARGET_ENDED = "{p}target process has terminated\n";
     /// The same, and the tracer follows.
-    PARENT_KILLS = "Parent: target process has terminated\nParent: killing tracer\n";
+    PARENT_KILLS = "{p}target process has terminated\n{p}killing tracer\n";
 
     // The measuring mode's report, in the form of `perf bench sched seccomp-notify`.
 
     /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
     /// operations a second.
-    MEASURED = "# Executed {d} system calls\n\n     Total time: {d}.{03} [sec]\n\n {7}.{06} usecs/op\n {14} ops/sec\n";
+    MEASURED = "# Executed {d} system calls\n\n     Total time: {.3} [sec]\n\n       {.6} usecs/op\n         {d} ops/sec\n";
 
     ; calls:
         clock_gettime clone close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
@@ -193,7 +206,7 @@ usage: seccomp-notify-min [options] dir...
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.
     ; errnos:
-        1 "Operation not permitted";
+        1 "{=}Operation not permitted";
         2 "No such file or directory";
         3 "No such process";
         4 "Interrupted system call";
@@ -252,48 +265,54 @@ pub const FIRST_DIRECTIVE: u8 = b'\n' + 1;
 
 /// The directives, counted from [`FIRST_DIRECTIVE`] on.
 pub mod directive {
-    /// The string.
-    pub const STRING: u32 = 0;
-    /// The text ends. The code is no errno.
-    pub const END: u32 = 4;
-    /// The next number, in decimal.
-    pub const DECIMAL: u32 = 1;
+    /// The next number in decimal. What is added to this is so many digits behind a point.
+    pub const DECIMAL: u32 = 0;
+    /// The bits that count those digits.
+    pub const POINT: u32 = 7;
     /// The next number is a text.
-    pub const TEXT: u32 = 2;
-    /// The next number is an errno.
-    pub const ERRNO: u32 = 5;
-    /// From here on, numbers whose base is a power of two: so many bits a digit. Those before this
-    /// that are nothing else are numbers in decimal, at least so wide.
-    pub const POWERS: u32 = 16;
+    pub const TEXT: u32 = 1;
+    /// The next number is an errno; it stays the next number.
+    pub const ERRNO: u32 = 2;
+    /// The string.
+    pub const STRING: u32 = 4;
+    /// The name of the process that speaks.
+    pub const PROCESS: u32 = 5;
     /// The text ends here unless there is a string.
-    pub const IF_STRING: u32 = 8;
+    pub const IF_STRING: u32 = 7;
+    /// The next number in octal.
+    pub const OCTAL: u32 = 8;
+    /// The next number in hexadecimal.
+    pub const HEXADECIMAL: u32 = 16;
     /// The last one.
-    pub const LAST: u8 = POWERS as u8 + 4;
+    pub const LAST: u32 = HEXADECIMAL;
 
     /// How they are written, and what they are.
-    pub(super) const WRITTEN: [(&str, u8); 11] = [
-        ("d}", DECIMAL as u8),
-        ("03}", 3),
-        ("06}", 6),
-        ("7}", 7),
-        ("14}", 14),
-        ("o}", POWERS as u8 + 3),
-        ("x}", POWERS as u8 + 4),
-        ("s}", STRING as u8),
-        ("t}", TEXT as u8),
-        ("e}", ERRNO as u8),
-        ("?}", IF_STRING as u8),
+    pub(super) const WRITTEN: [(&str, u32); 10] = [
+        ("d}", DECIMAL),
+        (".3}", DECIMAL + 3),
+        (".6}", DECIMAL + 6),
+        ("o}", OCTAL),
+        ("x}", HEXADECIMAL),
+        ("s}", STRING),
+        ("t}", TEXT),
+        ("e}", ERRNO),
+        ("p}", PROCESS),
+        ("?}", IF_STRING),
     ];
 }
 
 /// The codes that stand for pairs begin here, behind all that is printed. They go on after 255 with 0,
 /// up to the newline.
-pub const FIRST_PAIR: u8 = b'z' + 1;
+pub const FIRST_PAIR: u8 = 0x7f;
 const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize + b'\n' as usize;
-/// The code at the end of a text, which no pair contains where errnos are.
-pub const END: u8 = FIRST_DIRECTIVE + directive::END as u8;
+/// The code at the end of a text, which no pair contains.
+const END: u16 = 0;
+/// The pair that [`END`] would stand for.
+const NO_PAIR: usize = 256 - FIRST_PAIR as usize;
 /// Stands where no pair may be, until the table is done.
-const BREAK: u16 = 256;
+const GAP: u16 = 256;
+/// The same between two texts.
+const BREAK: u16 = 257;
 /// Room for all texts before they are coded.
 const ROOM: usize = 4096;
 
@@ -313,39 +332,41 @@ impl Coding {
     }
 
     /// Puts in all texts, their directives as codes, each with its end and a break. The last ones
-    /// belong to `errnos`, which stand before them; that place is found by the ends, so no pair may
-    /// contain them.
+    /// belong to `errnos`, which stand before them.
     const fn of(texts: &[&str], errnos: &[u16]) -> Self {
         let mut coding = Self { codes: [0; ROOM], length: 0, pairs: [[0; 2]; MAX_PAIRS], count: 0 };
         let others = texts.len() - errnos.len();
         let mut t = 0;
         while t < texts.len() {
             if t >= others {
-                assert!(errnos[t - others] != END as u16);
                 coding.push(errnos[t - others]);
                 coding.push(BREAK);
             }
             let text = texts[t].as_bytes();
-            let (mut i, mut goes_on) = (0, false);
+            let (mut i, mut goes_on, mut plain) = (0, false, false);
             while i < text.len() {
                 if text[i] == b'{' && text[i + 1] == b'+' {
                     goes_on = true;
                     i += 2;
+                } else if text[i] == b'{' && text[i + 1] == b'=' {
+                    plain = true;
+                    i += 2;
                 } else if text[i] == b'{' {
                     let (written, directive) = directive_at(text, i + 1);
-                    coding.push((FIRST_DIRECTIVE + directive) as u16);
+                    coding.push(FIRST_DIRECTIVE as u16 + directive as u16);
                     i += written.len();
                 } else {
                     assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
+                    assert!(text[i] != b'\\');
                     coding.push(text[i] as u16);
+                }
+                if plain {
+                    coding.push(GAP);
                 }
                 i += 1;
             }
-            if t + 1 >= others {
-                coding.push(BREAK);
-            }
             if !goes_on {
-                coding.push(END as u16);
+                coding.push(END);
             }
             coding.push(BREAK);
             t += 1;
@@ -359,12 +380,15 @@ impl Coding {
     const fn pair_up(mut self) -> Self {
         let mut counts = [[0_u8; 256]; 256];
         while self.count < MAX_PAIRS {
+            if self.count == NO_PAIR {
+                self.count += 1;
+            }
             // Count every pair, the best one on the way.
             let (mut best, mut pair) = (0, [0; 2]);
             let mut i = 1;
             while i < self.length {
                 let [left, right] = [self.codes[i - 1], self.codes[i]];
-                if left != BREAK && right != BREAK {
+                if left != END && left < GAP && right != END && right < GAP {
                     let count = &mut counts[left as usize][right as usize];
                     *count = count.saturating_add(1);
                     if *count > best {
@@ -404,7 +428,7 @@ impl Coding {
             if self.codes[i] == BREAK {
                 text += 1;
                 starts[text] = at;
-            } else {
+            } else if self.codes[i] != GAP {
                 at += 1;
             }
             i += 1;
@@ -416,7 +440,7 @@ impl Coding {
         let mut length = 0;
         let mut i = 0;
         while i < self.length {
-            length += (self.codes[i] != BREAK) as usize;
+            length += (self.codes[i] < GAP) as usize;
             i += 1;
         }
         length
@@ -426,7 +450,7 @@ impl Coding {
         let mut table = [0; N];
         let (mut from, mut to) = (0, 0);
         while to < N {
-            if self.codes[from] != BREAK {
+            if self.codes[from] < GAP {
                 table[to] = self.codes[from] as u8;
                 to += 1;
             }
@@ -448,7 +472,7 @@ impl Coding {
 }
 
 /// The directive that is written in `text` from `at` on, behind the brace.
-const fn directive_at(text: &[u8], at: usize) -> (&'static str, u8) {
+const fn directive_at(text: &[u8], at: usize) -> (&'static str, u32) {
     let mut i = 0;
     while i < directive::WRITTEN.len() {
         let (written, code) = directive::WRITTEN[i];
@@ -480,5 +504,5 @@ pub fn starts() -> &'static [usize] {
 pub static TABLE: [u8; CODED.table_length()] = CODED.table();
 /// What the codes from [`FIRST_PAIR`] on stand for.
 pub static PAIRS: [[u8; 2]; CODED.count] = CODED.pairs();
-/// The end of the table, where the errnos and their texts are, from the end before the first one on.
-pub static ERRORS: &[u8] = TABLE.split_at(STARTS[Place::Errnos as usize] - 1).1;
+/// The end of the table: each errno, and its text with its end.
+pub static ERRORS: &[u8] = TABLE.split_at(STARTS[Place::Errnos as usize]).1;

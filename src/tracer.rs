@@ -118,7 +118,7 @@ impl Tracer<'_> {
     fn judge_path(&mut self, buffer: &mut [u8]) {
         let notif = &self.request.notif;
         let address = notif.data.args[arch::PATH];
-        let read = self.memory.read(Pid(notif.pid), address, buffer);
+        let read = self.memory.read(Pid(notif.pid), address, buffer).result();
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
@@ -129,7 +129,7 @@ impl Tracer<'_> {
             return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
-            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0]);
+            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0, 0]);
         } else {
             self.tell(text::TRACER_GOT, Some(path));
         }
@@ -226,7 +226,7 @@ impl Tracer<'_> {
     /// Lets the seconds, one or more, pass, and counts them down.
     fn delay(&self) {
         let mut left = self.options.delay.into();
-        self.tell_all(text::TRACER_DELAYS, None, [left, left, 0]);
+        self.tell_all(text::TRACER_DELAYS, None, [left, left, 0, 0]);
         loop {
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
@@ -234,7 +234,7 @@ impl Tracer<'_> {
             if left == 0 {
                 break;
             }
-            self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0]);
+            self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0, 0]);
         }
         self.tell(text::TRACER_DELAYED, None);
     }
@@ -250,12 +250,12 @@ impl Tracer<'_> {
     #[inline(never)]
     fn tell(&self, text: Text, path: Option<ZStr>) {
         let notif = &self.request.notif;
-        self.tell_all(text, path, [notif.pid.into(), notif.id, self.mode()]);
+        self.tell_all(text, path, [notif.pid.into(), notif.id, self.mode(), 0]);
     }
 
     /// A line of the transcript, which the measuring mode has not.
     #[inline(never)]
-    fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 3]) {
+    fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 4]) {
         if self.options.count == 0 {
             ME.say_all(text, path, &numbers);
         }
