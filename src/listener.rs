@@ -9,7 +9,7 @@ use crate::abi::{
     SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
 };
 use crate::failure::Process;
-use crate::sys::{self, Errno, Errors, Fd, Fits, Pid};
+use crate::sys::{self, Answer, Errno, Errors, Fd, Fits, Pid};
 
 /// Only the tracer listens.
 const ME: Process = Process::TRACER;
@@ -63,16 +63,16 @@ impl Listener {
     /// Whether the call behind `id` still waits for its answer: while it does, its process is
     /// alive, and its PID is nobody else's.
     #[must_use]
+    #[inline(always)]
     pub fn is_valid(self, id: u64) -> bool {
         let gone = const { Errors::of(&[errno::ENOENT]) };
         let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-        match check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown) {
-            // Kernels before 5.9 know it by another number only; those since know both.
-            Err(Errno::EINVAL) => {
-                check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id, gone).is_ok()
-            }
-            answer => answer.is_ok(),
+        let mut answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown);
+        // Kernels before 5.9 know it by another number only; those since know both.
+        if answer.is(Errno::EINVAL) {
+            answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id, gone);
         }
+        !answer.is_error()
     }
 
     /// Answers.
@@ -91,6 +91,6 @@ impl Listener {
 /// Asks whether `id` is valid, by one of the numbers of that question.
 #[inline(never)]
 #[allow(clippy::trivially_copy_pass_by_ref)] // the kernel wants it so
-fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Result<(), Errno> {
-    sys::ioctl_id_valid(listener, number, id).expecting(expected, ME)
+fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Answer<()> {
+    sys::ioctl_id_valid(listener, number, id).answer_expecting(expected, ME)
 }

@@ -13,7 +13,7 @@ use core::ffi::CStr;
 
 use crate::abi::{AT_FDCWD, O_PLACE};
 use crate::failure::Process;
-use crate::sys::{self, Errno, Fd, ZStr};
+use crate::sys::{self, Answer, Errno, Fd, ZStr};
 
 /// What a path begins with that the tracer creates.
 pub const BENEATH: &CStr = c"/tmp/";
@@ -42,11 +42,10 @@ impl Place {
     /// Makes the directory whose path, behind `/tmp/`, is `path`: it ends with a NUL. The
     /// slashes in it are overwritten.
     ///
-    /// # Errors
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     #[inline(never)]
-    pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
+    pub fn make(&mut self, path: &mut [u8], mode: u32) -> Answer<Fd> {
         // From here on each component is a string of its own, with its NUL; the last four bytes tell
         // whether one is `..`.
         let mut last_four = 0_u32;
@@ -56,12 +55,16 @@ impl Place {
             }
             last_four = last_four << 8 | u32::from(*byte);
             if last_four == u32::from_be_bytes(*b"\0..\0") {
-                return Err(Errno::EPERM);
+                return Answer::error(Errno::EPERM);
             }
         }
 
-        if self.tmp == Fd::NONE {
-            self.tmp = step(Fd(AT_FDCWD), ZStr::from(c"/tmp"), None)?;
+        if !self.tmp.is_some() {
+            let tmp = step(Fd(AT_FDCWD), ZStr::from(c"/tmp"), None);
+            if tmp.is_error() {
+                return tmp;
+            }
+            self.tmp = tmp.fd();
         }
 
         let mut directory = self.tmp;
@@ -74,28 +77,33 @@ impl Place {
             if directory != self.tmp {
                 sys::close(directory).or_fail(Process::TRACER);
             }
-            directory = done?;
-            let Some(next) = next else { return Ok(()) };
-            name = next;
+            directory = done.fd();
+            name = match next {
+                Some(next) if directory.is_some() => next,
+                _ => return done,
+            };
         }
     }
 }
 
-/// Opens `name` in `directory`; with a mode, makes the directory, and what is returned is no
+/// Opens `name` in `directory`; with a mode, makes the directory, and what is answered is no
 /// descriptor. What was opened on the way may be anything: a link too, which is not followed.
 #[inline(never)]
-fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Result<Fd, Errno> {
+fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Answer<Fd> {
     let call = match mode {
         None => sys::openat(directory.0, name, O_PLACE),
         Some(mode) => sys::mkdirat(directory, name, mode),
     };
-    call.result().map_err(|errno| {
+    let done = call.answer();
+    if done.is_error() {
         // A link is refused. Where the directory is none, it is what was opened before that may be
         // a link: the descriptor itself is asked, lest somebody swap what has the name.
-        let suspect = if errno == Errno::ENOTDIR { ZStr::from(c"") } else { name };
-        let link = sys::readlinkat(directory, suspect, &mut [0]).result();
-        if link.is_ok() { Errno::EPERM } else { errno }
-    })
+        let suspect = if done.is(Errno::ENOTDIR) { ZStr::from(c"") } else { name };
+        if !sys::readlinkat(directory, suspect, &mut [0]).answer().is_error() {
+            return Answer::error(Errno::EPERM);
+        }
+    }
+    done
 }
 
 /// The strings that are not empty among those in a slice.

@@ -95,7 +95,13 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// Those expected. EINTR is not told unless it is expected: the call is made again.
     #[inline(always)]
     pub fn expecting(self, expected: Errors, process: Process) -> Result<T, Errno> {
-        answer(self.persist(process, expected))
+        self.answer_expecting(expected, process).result()
+    }
+
+    /// The same in one word.
+    #[inline(always)]
+    pub fn answer_expecting(self, expected: Errors, process: Process) -> Answer<T> {
+        Answer(self.persist(process, expected), PhantomData)
     }
 
     /// The value, or the error, whatever it is, but EINTR.
@@ -104,7 +110,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// Whatever the call's manual page lists.
     #[inline(always)]
     pub fn result(self) -> Result<T, Errno> {
-        answer(self.persist(Process::PARENT, Errors::ANY))
+        self.answer().result()
     }
 
     /// The value, or the error, whatever it is, but EINTR, in one word.
@@ -207,13 +213,20 @@ impl<T: Meaning> Answer<T> {
         self.0 < 0
     }
 
+    /// The error as a negative number, 0 if it is none; the value of such a call is 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn error_number(self) -> i32 {
+        self.0 as i32
+    }
+
     /// The value or the error.
     ///
     /// # Errors
     /// That which is the answer.
     #[inline(always)]
     pub fn result(self) -> Result<T, Errno> {
-        answer(self.0)
+        if self.0 < 0 { Err(Errno::new(-self.0 as i32)) } else { Ok(T::of(self.0 as usize)) }
     }
 }
 
@@ -224,11 +237,6 @@ impl Answer<Fd> {
     pub fn fd(self) -> Fd {
         Fd(self.0 as i32)
     }
-}
-
-#[inline(always)]
-fn answer<T: Meaning>(word: isize) -> Result<T, Errno> {
-    if word < 0 { Err(Errno::new(-word as i32)) } else { Ok(T::of(word as usize)) }
 }
 
 /// A set of errors.

@@ -140,11 +140,11 @@ impl Tracer<'_> {
             let Some(beneath) = buffer.get_mut(policy::BENEATH.count_bytes()..=length) else {
                 return;
             };
-            match self.place.make(beneath, mode) {
-                // An odd number for mkdir: it shows that the tracer made it up.
-                Ok(()) => self.let_call_return(length as i64),
-                Err(errno) => self.fail_call(errno),
-            }
+            let made = self.place.make(beneath, mode);
+            // An odd number for mkdir: it shows that the tracer made it up.
+            self.let_call_return(length as i64);
+            // Where this is one, the value does not count.
+            self.response.resp.error = made.error_number();
         } else if path == ZStr::from(policy::FAREWELL) {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the
@@ -224,17 +224,16 @@ impl Tracer<'_> {
     }
 
     /// Lets the seconds, one or more, pass, and counts them down.
+    #[inline(always)]
     fn delay(&self) {
-        let mut left = self.options.delay.into();
-        self.tell_all(text::TRACER_DELAYS, None, [left, left, 0, 0]);
-        loop {
+        let mut left = self.options.delay;
+        let mut text = text::TRACER_DELAYS;
+        while left > 0 {
+            self.tell_all(text, None, [left.into(), left.into(), 0, 0]);
+            text = text::TRACER_COUNTS;
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
             left -= 1;
-            if left == 0 {
-                break;
-            }
-            self.tell_all(text::TRACER_COUNTS, None, [left, 0, 0, 0]);
         }
         self.tell(text::TRACER_DELAYED, None);
     }
