@@ -161,24 +161,36 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
 
     let mut scan = Scan::new(arguments);
     for (letter, value) in scan.by_ref() {
-        match letter {
-            OPERAND | K | C | W => {}
-            B | D => match number(value) {
-                Some(number) if letter == D => options.delay = number,
-                Some(number) if number > 0 => options.count = number,
-                _ => return Err((text::BAD_VALUE, value)),
+        let wrong = match letter {
+            OPERAND | K | C | W => text::FINE,
+            D => match number(value) {
+                Some(seconds) => {
+                    options.delay = seconds;
+                    text::FINE
+                }
+                None => text::BAD_DELAY,
             },
+            B => {
+                options.count = number(value).unwrap_or(0);
+                if options.count > 0 { text::FINE } else { text::BAD_COUNT }
+            }
             F => {
                 options.second = match value.split_first() {
-                    Some((b'e', rest)) if rest.is_empty() => Action::ERRNO,
-                    Some((b't', rest)) if rest.is_empty() => Action::TRACE,
-                    _ => return Err((text::BAD_VALUE, value)),
+                    Some((b'e', _)) => Action::ERRNO,
+                    _ => Action::TRACE,
                 };
+                match value.split_first() {
+                    Some((b'e' | b't', rest)) if rest.is_empty() => text::FINE,
+                    _ => text::BAD_FILTER,
+                }
             }
-            H => return Err((text::USAGE, value)),
-            V => return Err((text::VERSION, value)),
-            NO_VALUE => return Err((text::MISSING_VALUE, value)),
-            _ => return Err((text::UNKNOWN_OPTION, value)),
+            H => text::USAGE,
+            V => text::VERSION,
+            NO_VALUE => text::MISSING_VALUE,
+            _ => text::UNKNOWN_OPTION,
+        };
+        if wrong != text::FINE {
+            return Err((wrong, value));
         }
         options.letters |= bit(letter);
     }

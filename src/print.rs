@@ -61,7 +61,7 @@ fn print_in(
 }
 
 /// Puts what is said into `memory`, with `string` and `numbers` in the place of its directives.
-#[inline(always)]
+#[inline(never)] // two of its kind
 pub fn compose<'a>(
     memory: &'a mut [MaybeUninit<u8>],
     speech: Speech,
@@ -150,8 +150,12 @@ impl Line<'_, '_> {
     /// `number` in one of the forms that directives name. Its last digit has the `place`.
     #[inline(never)]
     fn number(&mut self, number: u64, form: u32, place: u32) {
-        let base = if form < directive::OCTAL { 10 } else { u64::from(form) };
-        let (rest, digit) = (number / base, number % base);
+        let (rest, digit) = if form < directive::OCTAL {
+            (number / 10, number % 10)
+        } else {
+            let bits = form.trailing_zeros();
+            (number >> bits, number & u64::from(form - 1))
+        };
         if rest > 0 || place <= form & directive::POINT {
             self.number(rest, form, place + 1);
         }

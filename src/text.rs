@@ -26,6 +26,9 @@ use crate::sys::ZStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text(pub u16);
 
+/// In the place of what is wrong: nothing. No text of that kind begins here.
+pub const FINE: Text = Text(0);
+
 impl Text {
     const fn at(place: usize) -> Self {
         Self(STARTS[place] as u16)
@@ -136,7 +139,11 @@ texts! {
     /// See [`UNKNOWN_OPTION`].
     MISSING_VALUE = "no value after";
     /// See [`UNKNOWN_OPTION`].
-    BAD_VALUE = "bad value";
+    BAD_FILTER = "-f takes e or t, not";
+    /// See [`UNKNOWN_OPTION`].
+    BAD_DELAY = "-d takes seconds, not";
+    /// See [`UNKNOWN_OPTION`].
+    BAD_COUNT = "-b takes a count, not";
     /// What is wrong with the operands.
     NO_DIRECTORY = "no directory after";
     /// A usage error: what is wrong, and how to do it right.
