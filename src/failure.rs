@@ -168,7 +168,8 @@ impl Speech {
             Ok(()) => true,
             Err(Failed(failed)) => {
                 let failed = failed.get();
-                self.process().complain(Text((failed >> 16) as u16), Errno::new(failed as u16 as i32));
+                self.process()
+                    .complain(Text((failed >> 16) as u16), Errno::new(failed as u16 as i32));
                 false
             }
         }

@@ -92,6 +92,8 @@ fn open(pid: Pid) -> Fd {
     let numbers = &[me.0.into(), pid.0.into(), 0, 0];
     let mut room = compose(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
     room.put(0);
-    let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else { return Fd::NONE };
+    let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else {
+        return Fd::NONE;
+    };
     sys::openat(AT_FDCWD, file, O_READ).answer().fd()
 }

@@ -113,10 +113,13 @@ impl Line<'_, '_> {
             directive::PROCESS => self.speech.process().name().codes(),
             // All others are for the next number.
             _ => {
-                let Some(&number) = self.numbers.next() else { return };
+                let Some(&number) = self.numbers.as_slice().first() else { return };
+                if directive == directive::ERRNO {
+                    return self.codes(meaning(number));
+                }
+                self.numbers.next();
                 match directive {
                     directive::TEXT => Text(number as u16).codes(),
-                    directive::ERRNO => meaning(number),
                     form => return self.number(number, form, 1),
                 }
             }
@@ -173,7 +176,6 @@ impl Line<'_, '_> {
 }
 
 /// The text of an errno.
-#[inline(never)]
 fn meaning(errno: u64) -> ZStr<'static> {
     let mut errors = ERRORS;
     while let Some((known, text)) = ZStr::take(&mut errors).and_then(ZStr::split_first) {

@@ -3,6 +3,7 @@
 //! test of their own.
 
 mod common;
+mod line;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use common::{Beneath, Ended, program, usage};
-use seccomp_notify_min::print::compose;
+use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text;
 
 const PAGE: &str = "seccomp-notify-min.1";
@@ -121,10 +122,8 @@ fn the_manual_explains_each_hint_that_the_program_gives() {
 
 /// A text that has no directives, as the program prints it.
 fn plain(hint: text::Text) -> String {
-    let mut line = [0; 256];
-    compose(&mut line, hint, None, &[]);
-    let end = line.iter().position(|&byte| byte == 0).expect("it is shorter than that");
-    String::from_utf8_lossy(&line[..end]).trim_end().to_owned()
+    let line = line::composed(Process::PARENT, hint, None, [0; 4]);
+    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::ffi::CStr;
 use std::{fs, path::Path};
 
 use linux_raw_sys::general;
-use seccomp_notify_min::{abi, print::compose, text};
+use seccomp_notify_min::{abi, failure::Process, text};
+
+mod line;
+use line::composed;
 use syscalls::Sysno;
 
 /// Each call by name, with its number according to `syscalls`, `linux-raw-sys`, `sc` and `libc`.
@@ -163,9 +166,8 @@ fn the_structures_are_those_of_the_c_library() {
 
 /// What the program says for an error.
 fn said(errno: u32) -> String {
-    let mut room = [0; 200];
-    let length = compose(&mut room, text::TARGET_FAILURE, None, &[errno.into()]);
-    let line = std::str::from_utf8(&room[..length]).expect("text");
+    let line = composed(Process::TARGET, text::TARGET_FAILURE, None, [errno.into(), 0, 0, 0]);
+    let line = String::from_utf8(line).expect("text");
     let text =
         line.strip_prefix("Target process: mkdir: ").and_then(|text| text.strip_suffix('\n'));
     text.expect("the line has this form").to_owned()

@@ -373,16 +373,16 @@ fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Wish, Text> {
             Step::Flag(b'w') => wish.killable = true,
             Step::Flag(b'h') => return Err(text::USAGE),
             Step::Flag(_) => return Err(text::VERSION),
-            Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_VALUE)?,
+            Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_DELAY)?,
             Step::Value(b'b', value) => {
                 let count = number(value).filter(|&count| count > 0);
-                wish.count = count.ok_or(text::BAD_VALUE)?;
+                wish.count = count.ok_or(text::BAD_COUNT)?;
             }
             Step::Value(_, value) => {
                 wish.second = match &value[..] {
                     b"e" => Action::ERRNO,
                     b"t" => Action::TRACE,
-                    _ => return Err(text::BAD_VALUE),
+                    _ => return Err(text::BAD_FILTER),
                 };
             }
             Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),

@@ -4,92 +4,125 @@
 use std::ffi::{CStr, CString};
 
 use proptest::prelude::*;
-use seccomp_notify_min::print::compose;
-use seccomp_notify_min::sys::ZStr;
+use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text::{self, Text};
 
-/// The whole line.
-fn line(text: Text, string: Option<&CStr>, numbers: &[u64]) -> Vec<u8> {
-    let mut room = vec![0; 1 << 12];
-    let length = compose(&mut room, text, string.map(ZStr::from), numbers);
-    room.truncate(length);
-    assert_eq!(room.len(), length, "the room was large enough");
-    room
+mod line;
+use line::{UNTOUCHED, composed, composed_in};
+
+/// What the target says, as text.
+fn said(text: Text, string: Option<&CStr>, numbers: [u64; 4]) -> String {
+    String::from_utf8(composed(Process::TARGET, text, string, numbers)).expect("text")
 }
 
-fn text_line(text: Text, string: Option<&CStr>, numbers: &[u64]) -> String {
-    String::from_utf8(line(text, string, numbers)).expect("text")
+/// The same of the tracer.
+fn tracer_said(text: Text, string: Option<&CStr>, numbers: [u64; 4]) -> String {
+    String::from_utf8(composed(Process::TRACER, text, string, numbers)).expect("text")
 }
 
-/// Texts with every directive, and what they must become: text, string, numbers, line. That each line of
-/// the transcript is as specified is `tests/transcript.rs`'s business.
-fn golden() -> Vec<(Text, Option<&'static CStr>, Vec<u64>, &'static str)> {
+/// A line: who says what, with which string and numbers, and what it must become.
+struct Golden {
+    process: Process,
+    text: Text,
+    string: Option<&'static CStr>,
+    numbers: [u64; 4],
+    line: &'static str,
+}
+
+/// Texts with every directive. That each line of the transcript is as specified is
+/// `tests/transcript.rs`'s business.
+fn golden() -> Vec<Golden> {
     let announces = u64::from(text::TARGET_ANNOUNCES.0);
     let ends = u64::from(text::TARGET_ENDS.0);
-    let failed = |who: Text, call: Text, errno| vec![who.0.into(), call.0.into(), errno];
+    let call = |name: Text| u64::from(name.0);
+    let golden =
+        |process, text, string, numbers, line| Golden { process, text, string, numbers, line };
+    let (parent, target, tracer) = (Process::PARENT, Process::TARGET, Process::TRACER);
     vec![
         // Standard output.
-        (
+        golden(
+            target,
             text::TARGET_ANNOUNCES,
             Some(c"/tmp/x"),
-            vec![],
+            [0; 4],
             "\nTarget process: about to make directory \"/tmp/x\"\n",
         ),
-        (
+        golden(
+            target,
             text::TARGET_SUCCESS,
             None,
-            vec![6, ends],
+            [6, ends, 0, 0],
             "Target process: SUCCESS: mkdir(2) returned = 6\nTarget process: terminating\n",
         ),
-        (
+        golden(
+            target,
             text::TARGET_SUCCESS,
             Some(c"/bye"),
-            vec![6, announces],
+            [6, announces, 0, 0],
             "Target process: SUCCESS: mkdir(2) returned = 6\n\nTarget process: about to make directory \"/bye\"\n",
         ),
-        (
+        golden(
+            tracer,
             text::TRACER_GOT,
             None,
-            vec![4711, 0x1234_5678_9abc_def0],
+            [4711, 0x1234_5678_9abc_def0, 0, 0],
             "Tracer: got notification for PID 4711; ID is 123456789abcdef0\n",
         ),
-        (
+        golden(
+            tracer,
             text::TRACER_GOT,
             Some(c"/tmp/x"),
-            vec![4711, 0xab, 0o1777],
+            [4711, 0xab, 0o1777, 0],
             "Tracer: got notification for PID 4711; ID is ab\nTracer: mkdir(\"/tmp/x\", 1777)\n",
         ),
-        (text::TRACER_ENDS, None, vec![], "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n"),
-        (
+        golden(
+            tracer,
+            text::TRACER_ENDS,
+            None,
+            [0; 4],
+            "Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n",
+        ),
+        golden(
+            target,
             text::MEASURED,
             None,
-            vec![10000, 1, 7, 23, 45, 678],
-            "# Executed 10000 system calls\n\n     Total time: 1.007 [sec]\n\n      23.000045 usecs/op\n            678 ops/sec\n",
+            [10000, 1007, 23_000_045, 678],
+            "# Executed 10000 system calls\n\n     Total time: 1.007 [sec]\n\n       23.000045 usecs/op\n         678 ops/sec\n",
         ),
         // Standard error output.
-        (text::TARGET_FAILURE, None, vec![2], "Target process: mkdir: No such file or directory\n"),
-        (
+        golden(
+            target,
+            text::TARGET_FAILURE,
+            None,
+            [2, 0, 0, 0],
+            "Target process: mkdir: No such file or directory\n",
+        ),
+        golden(
+            tracer,
             text::TRACER_DIED,
             None,
-            vec![text::POST_DELAY.0.into()],
+            [call(text::POST_DELAY), 0, 0, 0],
             "Tracer: notification ID check (post-delay): target has died!!!!!!!!!!!\n",
         ),
-        (
+        golden(
+            tracer,
             text::FAILED,
             None,
-            failed(text::TRACER, text::name::ioctl, 9),
+            [call(text::name::ioctl), 9, 0, 0],
             "Tracer: ioctl: Bad file descriptor\n",
         ),
-        (
+        golden(
+            parent,
             text::FAILED,
             None,
-            failed(text::PARENT, text::name::rt_sigprocmask, 4095),
+            [call(text::name::rt_sigprocmask), 4095, 0, 0],
             "Parent: rt_sigprocmask: errno 4095\n",
         ),
-        (
+        golden(
+            parent,
             text::PARENT_KILLED,
             None,
-            vec![text::THE_TRACER.0.into(), 9],
+            [call(text::THE_TRACER), 9, 0, 0],
             "Parent: tracer was killed by signal 9\n",
         ),
     ]
@@ -97,37 +130,40 @@ fn golden() -> Vec<(Text, Option<&'static CStr>, Vec<u64>, &'static str)> {
 
 #[test]
 fn each_directive_becomes_what_it_stands_for() {
-    for (text, string, numbers, expected) in golden() {
-        assert_eq!(text_line(text, string, &numbers), expected);
+    for Golden { process, text, string, numbers, line } in golden() {
+        assert_eq!(String::from_utf8(composed(process, text, string, numbers)).unwrap(), line);
     }
 }
 
 #[test]
 fn what_belongs_on_the_standard_output_stands_behind_what_does_not() {
-    let errors = golden().into_iter().position(|(text, ..)| text == text::TARGET_FAILURE).unwrap();
-    for (i, (text, _, _, line)) in golden().into_iter().enumerate() {
-        assert_eq!(text.0 < text::FIRST_OUTPUT.0, i >= errors, "{line:?}");
+    let errors =
+        golden().into_iter().position(|golden| golden.text == text::TARGET_FAILURE).unwrap();
+    for (i, golden) in golden().into_iter().enumerate() {
+        assert_eq!(golden.text.0 < text::FIRST_OUTPUT.0, i >= errors, "{:?}", golden.line);
     }
 }
 
 #[test]
 fn what_finds_no_room_is_left_out_and_counted() {
-    for (text, string, numbers, expected) in golden() {
-        for room in 0..=expected.len() + 2 {
-            let mut short = vec![b'#'; room];
-            let length = compose(&mut short, text, string.map(ZStr::from), &numbers);
-            assert_eq!(length, expected.len(), "{expected:?} in {room}");
+    for Golden { process, text, string, numbers, line } in golden() {
+        for room in 0..=line.len() + 2 {
+            let (bytes, length) = composed_in(room, process, text, string, numbers);
+            assert_eq!(length, line.len(), "{line:?} in {room}");
             let filled = room.min(length);
-            assert_eq!(&short[..filled], &expected.as_bytes()[..filled]);
-            assert!(short[filled..].iter().all(|&byte| byte == b'#'), "nothing is written beyond");
+            assert_eq!(&bytes[..filled], &line.as_bytes()[..filled]);
+            assert!(
+                bytes[filled..].iter().all(|&byte| byte == UNTOUCHED),
+                "nothing is written beyond"
+            );
         }
     }
 }
 
 #[test]
-fn a_missing_number_or_string_is_no_crash() {
-    for (text, _, _, _) in golden() {
-        assert!(!line(text, None, &[]).is_empty());
+fn a_missing_string_is_no_crash() {
+    for golden in golden() {
+        assert!(!composed(golden.process, golden.text, None, [0; 4]).is_empty());
     }
 }
 
@@ -141,27 +177,26 @@ proptest! {
         c in prop_oneof![any::<u64>(), 0_u64..2000, (0_u32..20).prop_map(|digits| 10_u64.pow(digits))],
     ) {
         prop_assert_eq!(
-            text_line(text::TRACER_GOT, None, &[a, b]),
+            tracer_said(text::TRACER_GOT, None, [a, b, 0, 0]),
             format!("Tracer: got notification for PID {a}; ID is {b:x}\n")
         );
         prop_assert_eq!(
-            text_line(text::TRACER_GOT, Some(c"/"), &[b, c, a]),
+            tracer_said(text::TRACER_GOT, Some(c"/"), [b, c, a, 0]),
             format!("Tracer: got notification for PID {b}; ID is {c:x}\nTracer: mkdir(\"/\", {a:o})\n")
         );
-        prop_assert_eq!(
-            text_line(text::MEASURED, None, &[a, b, c, b, a, c]),
-            format!(
-                "# Executed {a} system calls\n\n     Total time: {b}.{c:03} [sec]\n\n \
-                 {b:7}.{a:06} usecs/op\n {c:14} ops/sec\n"
-            )
-        );
-        prop_assert_eq!(
-            text_line(text::MEASURED, None, &[c, c, b, c, c, b]),
-            format!(
-                "# Executed {c} system calls\n\n     Total time: {c}.{b:03} [sec]\n\n \
-                 {c:7}.{c:06} usecs/op\n {b:14} ops/sec\n"
-            )
-        );
+        // A point in a whole number.
+        let milli = |number: u64| format!("{}.{:03}", number / 1000, number % 1000);
+        let micro = |number: u64| format!("{}.{:06}", number / 1_000_000, number % 1_000_000);
+        for [a, b, c] in [[a, b, c], [b, c, a], [c, a, b]] {
+            prop_assert_eq!(
+                said(text::MEASURED, None, [a, b, c, b]),
+                format!(
+                    "# Executed {a} system calls\n\n     Total time: {} [sec]\n\n       {} usecs/op\n         {b} ops/sec\n",
+                    milli(b),
+                    micro(c)
+                )
+            );
+        }
     }
 
     #[test]
@@ -181,7 +216,7 @@ proptest! {
         }
         shown.extend(b"\"\n");
         let string = CString::new(bytes).unwrap();
-        prop_assert_eq!(line(text::TARGET_ANNOUNCES, Some(&string), &[]), shown);
+        prop_assert_eq!(composed(Process::TARGET, text::TARGET_ANNOUNCES, Some(&string), [0; 4]), shown);
     }
 
     #[test]
@@ -191,7 +226,7 @@ proptest! {
             proptest::collection::vec(proptest::sample::select(&b"\\x01\x01"[..]), 0..6),
         )
     ) {
-        let shown = |bytes: &[u8]| line(text::TARGET_ANNOUNCES, Some(&CString::new(bytes).unwrap()), &[]);
+        let shown = |bytes: &[u8]| said(text::TARGET_ANNOUNCES, Some(&CString::new(bytes).unwrap()), [0; 4]);
         prop_assert_eq!(shown(&a) == shown(&b), a == b);
     }
 }

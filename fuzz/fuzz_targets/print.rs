@@ -4,24 +4,25 @@
 use std::ffi::CString;
 
 use libfuzzer_sys::fuzz_target;
-use seccomp_notify_min::print::compose;
-use seccomp_notify_min::sys::ZStr;
+use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text;
+
+#[path = "../../tests/line/mod.rs"]
+#[allow(dead_code)]
+mod line;
+use line::{UNTOUCHED, composed_in};
 
 #[path = "../../tests/model/mod.rs"]
 #[allow(dead_code)]
 mod model;
 use model::escaped;
 
-/// The bytes that nobody may write to.
-const UNTOUCHED: u8 = 0xa5;
-
-fuzz_target!(|input: (u8, u16, [u64; 6], Vec<u8>)| {
+fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
     let (which, room, numbers, mut bytes) = input;
     bytes.retain(|&byte| byte != 0);
     let shown = escaped(&bytes);
     let string = CString::new(bytes).unwrap();
-    let [a, b, c, d, e, f] = numbers;
+    let [a, b, c, d] = numbers;
     let (text, wanted) = match which % 4 {
         0 => {
             let start = format!("Tracer: got notification for PID {a}; ID is {b:x}\nTracer: mkdir(\"");
@@ -34,17 +35,24 @@ fuzz_target!(|input: (u8, u16, [u64; 6], Vec<u8>)| {
         2 => (
             text::MEASURED,
             format!(
-                "# Executed {a} system calls\n\n     Total time: {b}.{c:03} [sec]\n\n {d:7}.{e:06} usecs/op\n {f:14} ops/sec\n"
+                "# Executed {a} system calls\n\n     Total time: {}.{:03} [sec]\n\n       {}.{:06} usecs/op\n         {d} ops/sec\n",
+                b / 1000,
+                b % 1000,
+                c / 1_000_000,
+                c % 1_000_000
             )
             .into_bytes(),
         ),
         _ => (text::TRACER_DELAYS, format!("Tracer: delaying for {a} seconds: {b}").into_bytes()),
     };
+    let process = match which % 4 {
+        0 | 3 => Process::TRACER,
+        _ => Process::TARGET,
+    };
 
     // Whatever the room, the length is the whole line's, and nothing is written behind it.
     let room = usize::from(room) % (wanted.len() + 16);
-    let mut line = vec![UNTOUCHED; room];
-    let length = compose(&mut line, text, Some(ZStr::from(string.as_c_str())), &numbers);
+    let (line, length) = composed_in(room, process, text, Some(&string), numbers);
     assert_eq!(length, wanted.len());
     let filled = room.min(length);
     assert_eq!(line[..filled], wanted[..filled]);
