@@ -163,16 +163,15 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
     for (letter, value) in scan.by_ref() {
         let wrong = match letter {
             OPERAND | K | C | W => text::FINE,
-            D => match number(value) {
-                Some(seconds) => {
-                    options.delay = seconds;
-                    text::FINE
-                }
-                None => text::BAD_DELAY,
-            },
-            B => {
-                options.count = number(value).unwrap_or(0);
-                if options.count > 0 { text::FINE } else { text::BAD_COUNT }
+            D | B => {
+                let (place, wrong, least) = if letter == D {
+                    (&mut options.delay, text::BAD_DELAY, 0)
+                } else {
+                    (&mut options.count, text::BAD_COUNT, 1)
+                };
+                let number = number(value);
+                *place = number as u32;
+                if (least..=u32::MAX.into()).contains(&number) { text::FINE } else { wrong }
             }
             F => {
                 options.second = match value.split_first() {
@@ -200,18 +199,20 @@ pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), 
     Err((text::NO_DIRECTORY, scan.arguments.first().copied().unwrap_or(ZStr::from(c""))))
 }
 
-/// A decimal number with nothing before or after it; none if it is not one or does not fit.
-pub(crate) fn number(mut string: ZStr) -> Option<u32> {
-    let mut number = 0_u64;
+/// A decimal number with nothing before or after it; one that does not fit into 32 bits if it is not one
+/// or does not fit.
+#[inline(always)]
+fn number(mut string: ZStr) -> u64 {
+    let mut number = 0;
     loop {
-        let (byte, rest) = string.split_first()?;
+        let Some((byte, rest)) = string.split_first() else { return u64::MAX };
         let digit = byte.wrapping_sub(b'0');
         number = number * 10 + u64::from(digit);
         if digit > 9 || number > u32::MAX.into() {
-            return None;
+            return u64::MAX;
         }
         if rest.is_empty() {
-            return Some(number as u32);
+            return number;
         }
         string = rest;
     }

@@ -9,7 +9,8 @@ use crate::abi::{POLLOUT, pollfd};
 use crate::failure::{Failed, Speech};
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, PAIRS, Text, UNKNOWN_ERRNO, directive, name,
+    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, Text, UNKNOWN_ERRNO,
+    directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -87,7 +88,13 @@ impl Line<'_, '_> {
     fn codes(&mut self, mut codes: ZStr) {
         loop {
             codes = self.room.put_plain(codes);
-            let Some((code, rest)) = codes.split_first() else { return };
+            let (code, rest) = codes.split_first().unwrap_or((0, codes));
+            if code == LAST_END {
+                self.room.put(b'\n');
+            }
+            if code <= LAST_END {
+                return;
+            }
             if code == FIRST_DIRECTIVE + directive::IF_STRING as u8 && self.string.is_none() {
                 return;
             }
@@ -177,11 +184,15 @@ impl Line<'_, '_> {
 
 /// The text of an errno.
 fn meaning(errno: u64) -> ZStr<'static> {
-    let mut errors = ERRORS;
-    while let Some((known, text)) = ZStr::take(&mut errors).and_then(ZStr::split_first) {
-        // It stands before its text.
-        if errno == u64::from(known) {
-            return text;
+    // The ends before the texts count the errors up.
+    let (mut codes, mut known) = (ERRORS.codes(), 0);
+    while let Some((code, rest)) = codes.split_first() {
+        codes = rest;
+        if code < LAST_END {
+            known += u64::from(code);
+            if known == errno {
+                return codes;
+            }
         }
     }
     UNKNOWN_ERRNO.codes()

@@ -524,8 +524,8 @@ impl<'a> Room<'a> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any text: what is
-    /// printed in ASCII, but no backslash. Returns what follows them. Most bytes of a line pass
+    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any text: those from the
+    /// blank to `z`, but no backslash. Returns what follows them. Most bytes of a line pass
     /// through this loop, and no other needs to be fast.
     #[inline(never)]
     pub fn put_plain<'b>(&mut self, string: ZStr<'b>) -> ZStr<'b> {
@@ -533,7 +533,7 @@ impl<'a> Room<'a> {
         while to < self.end {
             // SAFETY: up to here nothing was the NUL that ends the string.
             let byte = unsafe { from.read() };
-            if byte.wrapping_sub(b' ') > b'~' - b' ' || byte == b'\\' {
+            if byte.wrapping_sub(b' ') > b'z' - b' ' || byte == b'\\' {
                 break;
             }
             // SAFETY: as in `put`; and the string goes on behind a byte that is no NUL.

@@ -34,7 +34,7 @@ impl Text {
         Self(STARTS[place] as u16)
     }
 
-    /// Its codes, up to its end, a NUL.
+    /// Its codes, up to its end or further, up to a NUL.
     #[inline(never)]
     #[must_use]
     pub fn codes(self) -> ZStr<'static> {
@@ -308,14 +308,14 @@ pub mod directive {
     ];
 }
 
-/// The codes that stand for pairs begin here, behind all that is printed. They go on after 255 with 0,
-/// up to the newline.
-pub const FIRST_PAIR: u8 = 0x7f;
-const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize + b'\n' as usize;
-/// The code at the end of a text, which no pair contains.
+/// The codes that stand for pairs begin here, behind all that is printed.
+pub const FIRST_PAIR: u8 = b'z' + 1;
+const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize;
+/// A text ends at a code up to this one, at which it ends with a newline. The codes between it and 0
+/// say besides, at the end of an error's text, by how much the next error's number is greater. No
+/// pair contains any of them.
+pub const LAST_END: u8 = b'\n' - 1;
 const END: u16 = 0;
-/// The pair that [`END`] would stand for.
-const NO_PAIR: usize = 256 - FIRST_PAIR as usize;
 /// Stands where no pair may be, until the table is done.
 const GAP: u16 = 256;
 /// The same between two texts.
@@ -338,46 +338,67 @@ impl Coding {
         self.length += 1;
     }
 
+    /// Puts in a text, its directives as codes. Returns whether it is to stay plain, and whether it goes
+    /// on in the next one.
+    const fn push_text(&mut self, text: &[u8]) -> (bool, bool) {
+        let (mut i, mut goes_on, mut plain) = (0, false, false);
+        while i < text.len() {
+            if text[i] == b'{' && text[i + 1] == b'+' {
+                goes_on = true;
+                i += 2;
+            } else if text[i] == b'{' && text[i + 1] == b'=' {
+                plain = true;
+                i += 2;
+            } else if text[i] == b'{' {
+                let (written, directive) = directive_at(text, i + 1);
+                self.push(FIRST_DIRECTIVE as u16 + directive as u16);
+                i += written.len();
+            } else {
+                assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
+                assert!(text[i] != b'\\');
+                self.push(text[i] as u16);
+            }
+            if plain {
+                self.push(GAP);
+            }
+            i += 1;
+        }
+        (plain, goes_on)
+    }
+
     /// Puts in all texts, their directives as codes, each with its end and a break. The last ones
-    /// belong to `errnos`, which stand before them.
+    /// belong to `errnos`, which are counted up by the ends before them.
     const fn of(texts: &[&str], errnos: &[u16]) -> Self {
         let mut coding = Self { codes: [0; ROOM], length: 0, pairs: [[0; 2]; MAX_PAIRS], count: 0 };
         let others = texts.len() - errnos.len();
         let mut t = 0;
         while t < texts.len() {
             if t >= others {
-                coding.push(errnos[t - others]);
-                coding.push(BREAK);
+                let mut step =
+                    errnos[t - others] - if t > others { errnos[t - others - 1] } else { 0 };
+                // Unknown errors fill large gaps.
+                while step >= LAST_END as u16 {
+                    coding.push(LAST_END as u16 - 1);
+                    coding.push_text(PLAIN[Place::UNKNOWN_ERRNO as usize].as_bytes());
+                    step -= LAST_END as u16 - 1;
+                }
+                assert!(step > 0, "the errors are in the order of their numbers");
+                coding.push(step);
             }
             let text = texts[t].as_bytes();
-            let (mut i, mut goes_on, mut plain) = (0, false, false);
-            while i < text.len() {
-                if text[i] == b'{' && text[i + 1] == b'+' {
-                    goes_on = true;
-                    i += 2;
-                } else if text[i] == b'{' && text[i + 1] == b'=' {
-                    plain = true;
-                    i += 2;
-                } else if text[i] == b'{' {
-                    let (written, directive) = directive_at(text, i + 1);
-                    coding.push(FIRST_DIRECTIVE as u16 + directive as u16);
-                    i += written.len();
+            let (plain, goes_on) = coding.push_text(text);
+            if t < others && !goes_on {
+                if text[text.len() - 1] == b'\n' {
+                    coding.length -= 1 + plain as usize;
+                    coding.push(LAST_END as u16);
                 } else {
-                    assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
-                    assert!(text[i] != b'\\');
-                    coding.push(text[i] as u16);
+                    coding.push(END);
                 }
-                if plain {
-                    coding.push(GAP);
-                }
-                i += 1;
-            }
-            if !goes_on {
-                coding.push(END);
             }
             coding.push(BREAK);
             t += 1;
         }
+        coding.push(END);
         coding
     }
 
@@ -387,15 +408,12 @@ impl Coding {
     const fn pair_up(mut self) -> Self {
         let mut counts = [[0_u8; 256]; 256];
         while self.count < MAX_PAIRS {
-            if self.count == NO_PAIR {
-                self.count += 1;
-            }
             // Count every pair, the best one on the way.
             let (mut best, mut pair) = (0, [0; 2]);
             let mut i = 1;
             while i < self.length {
                 let [left, right] = [self.codes[i - 1], self.codes[i]];
-                if left != END && left < GAP && right != END && right < GAP {
+                if left > LAST_END as u16 && left < GAP && right > LAST_END as u16 && right < GAP {
                     let count = &mut counts[left as usize][right as usize];
                     *count = count.saturating_add(1);
                     if *count > best {
@@ -410,7 +428,7 @@ impl Coding {
             // Forget the counts, for the next round.
             counts = [[0; 256]; 256];
             // Replace.
-            let code = FIRST_PAIR.wrapping_add(self.count as u8) as u16;
+            let code = FIRST_PAIR as u16 + self.count as u16;
             let (mut from, mut to) = (0, 0);
             while from < self.length {
                 let found = self.codes[from] == pair[0] && self.codes[from + 1] == pair[1];
@@ -511,5 +529,5 @@ pub fn starts() -> &'static [usize] {
 pub static TABLE: [u8; CODED.table_length()] = CODED.table();
 /// What the codes from [`FIRST_PAIR`] on stand for.
 pub static PAIRS: [[u8; 2]; CODED.count] = CODED.pairs();
-/// The end of the table: each errno, and its text with its end.
-pub static ERRORS: &[u8] = TABLE.split_at(STARTS[Place::Errnos as usize]).1;
+/// The end of the table: the errors' texts, before each the end of what stands before it.
+pub const ERRORS: Text = Text::at(Place::Errnos as usize);

@@ -204,8 +204,7 @@ fn parts() -> Vec<(String, usize)> {
     };
     let headers = size_of::<FileHeader64<Endianness>>() + size_of_val(segments(image()));
     let code = size_of_symbols(&|symbol| symbol.is_code);
-    let (output, errors) =
-        (usize::from(text::FIRST_OUTPUT.0), text::TABLE.len() - text::ERRORS.len());
+    let (output, errors) = (usize::from(text::FIRST_OUTPUT.0), usize::from(text::ERRORS.0));
     let calls = usize::from(text::name::clock_gettime.0);
     let texts = text::TABLE.len() + size_of_val(&text::PAIRS);
     let rest = image().len() - headers - code - texts;
@@ -215,7 +214,7 @@ fn parts() -> Vec<(String, usize)> {
         ("texts: transcript, report and usage", calls - output),
         ("texts: failures, hints and usage errors", output),
         ("texts: names of calls", errors - calls),
-        ("texts: errors", text::ERRORS.len()),
+        ("texts: errors", text::TABLE.len() - errors),
         ("texts: pairs of bytes", size_of_val(&text::PAIRS)),
         ("other constants and padding", rest),
     ]
