@@ -34,7 +34,7 @@ impl Listener {
     }
 
     /// Waits for a notification; false if nobody is left who could cause one.
-    pub fn receive(self, request: &mut Request) -> bool {
+    pub fn receive(&self, request: &mut Request) -> bool {
         loop {
             *request = Request::ZERO;
             // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
@@ -64,7 +64,7 @@ impl Listener {
     /// alive, and its PID is nobody else's.
     #[must_use]
     #[inline(always)]
-    pub fn is_valid(self, id: u64) -> bool {
+    pub fn is_valid(&self, id: u64) -> bool {
         let gone = const { Errors::of(&[errno::ENOENT]) };
         let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
         let mut answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown);
@@ -79,7 +79,7 @@ impl Listener {
     ///
     /// # Errors
     /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
-    pub fn send(self, response: &Response) -> Result<(), Errno> {
+    pub fn send(&self, response: &Response) -> Result<(), Errno> {
         let mut expected = const { Errors::of(&[errno::ENOENT]) };
         if response.resp.flags != 0 {
             expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };

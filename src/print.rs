@@ -166,10 +166,15 @@ impl Line<'_, '_> {
             let bits = form.trailing_zeros();
             (number >> bits, number & u64::from(form - 1))
         };
-        if rest > 0 || place <= form & directive::POINT {
+        let point = 3 * (form & directive::POINT);
+        if rest > 0 || place <= point {
             self.number(rest, form, place + 1);
+        } else if form & directive::WIDE != 0 {
+            for _ in place..13 {
+                self.room.put(b' ');
+            }
         }
-        if place == form & directive::POINT {
+        if place == point {
             self.room.put(b'.');
         }
         self.digit(digit as u8);

@@ -202,7 +202,7 @@ usage: seccomp-notify-min [options] dir...
 
     /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
     /// operations a second.
-    MEASURED = "# Executed {d} system calls\n\n     Total time: {.3} [sec]\n\n       {.6} usecs/op\n         {d} ops/sec\n";
+    MEASURED = "# Executed {d} system calls\n\n     Total time: {.3} [sec]\n\n {13.6} usecs/op\n  {13} ops/sec\n";
 
     ; calls:
         clock_gettime clone close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
@@ -272,32 +272,36 @@ pub const FIRST_DIRECTIVE: u8 = b'\n' + 1;
 
 /// The directives, counted from [`FIRST_DIRECTIVE`] on.
 pub mod directive {
-    /// The next number in decimal. What is added to this is so many digits behind a point.
+    /// The next number in decimal. What is added to this is a third of the number of digits behind a
+    /// point, and whether it is [`WIDE`].
     pub const DECIMAL: u32 = 0;
     /// The bits that count those digits.
-    pub const POINT: u32 = 7;
-    /// The next number is a text.
-    pub const TEXT: u32 = 1;
-    /// The next number is an errno; it stays the next number.
-    pub const ERRNO: u32 = 2;
-    /// The string.
-    pub const STRING: u32 = 4;
-    /// The name of the process that speaks.
-    pub const PROCESS: u32 = 5;
-    /// The text ends here unless there is a string.
-    pub const IF_STRING: u32 = 7;
+    pub const POINT: u32 = 3;
+    /// Blanks stand before the number, up to 13 digits.
+    pub const WIDE: u32 = 4;
     /// The next number in octal.
     pub const OCTAL: u32 = 8;
     /// The next number in hexadecimal.
     pub const HEXADECIMAL: u32 = 16;
+    /// The next number is a text.
+    pub const TEXT: u32 = 2;
+    /// The next number is an errno; it stays the next number.
+    pub const ERRNO: u32 = 3;
+    /// The string.
+    pub const STRING: u32 = 5;
+    /// The name of the process that speaks.
+    pub const PROCESS: u32 = 7;
+    /// The text ends here unless there is a string.
+    pub const IF_STRING: u32 = 9;
     /// The last one.
     pub const LAST: u32 = HEXADECIMAL;
 
     /// How they are written, and what they are.
-    pub(super) const WRITTEN: [(&str, u32); 10] = [
+    pub(super) const WRITTEN: [(&str, u32); 11] = [
         ("d}", DECIMAL),
-        (".3}", DECIMAL + 3),
-        (".6}", DECIMAL + 6),
+        (".3}", DECIMAL + 1),
+        ("13}", DECIMAL + WIDE),
+        ("13.6}", DECIMAL + WIDE + 2),
         ("o}", OCTAL),
         ("x}", HEXADECIMAL),
         ("s}", STRING),

@@ -87,7 +87,7 @@ fn golden() -> Vec<Golden> {
             text::MEASURED,
             None,
             [10000, 1007, 23_000_045, 678],
-            "# Executed 10000 system calls\n\n     Total time: 1.007 [sec]\n\n       23.000045 usecs/op\n         678 ops/sec\n",
+            "# Executed 10000 system calls\n\n     Total time: 1.007 [sec]\n\n      23.000045 usecs/op\n            678 ops/sec\n",
         ),
         // Standard error output.
         golden(
@@ -191,7 +191,7 @@ proptest! {
             prop_assert_eq!(
                 said(text::MEASURED, None, [a, b, c, b]),
                 format!(
-                    "# Executed {a} system calls\n\n     Total time: {} [sec]\n\n       {} usecs/op\n         {b} ops/sec\n",
+                    "# Executed {a} system calls\n\n     Total time: {} [sec]\n\n {:>14} usecs/op\n  {b:13} ops/sec\n",
                     milli(b),
                     micro(c)
                 )

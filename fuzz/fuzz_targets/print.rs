@@ -35,7 +35,7 @@ fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
         2 => (
             text::MEASURED,
             format!(
-                "# Executed {a} system calls\n\n     Total time: {}.{:03} [sec]\n\n       {}.{:06} usecs/op\n         {d} ops/sec\n",
+                "# Executed {a} system calls\n\n     Total time: {}.{:03} [sec]\n\n {:7}.{:06} usecs/op\n  {d:13} ops/sec\n",
                 b / 1000,
                 b % 1000,
                 c / 1_000_000,
