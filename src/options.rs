@@ -148,7 +148,7 @@ impl<'a> Iterator for Scan<'a> {
 ///
 /// # Errors
 /// [`Stop`]: what is wrong, or that something was asked for which needs no run.
-#[inline(never)] // so that the options stay in one place in memory
+#[inline(always)] // it is called once
 pub fn read<'a>(arguments: &'a [ZStr<'a>], options: &mut Options) -> Result<(), Stop<'a>> {
     const B: u32 = b'b' as u32;
     const C: u32 = b'c' as u32;

@@ -21,6 +21,7 @@ pub const BENEATH: &CStr = c"/tmp/";
 pub const FAREWELL: &CStr = c"/bye";
 
 /// Whether the tracer creates `path`, if all goes well.
+#[inline(always)]
 #[must_use]
 pub fn creates(path: ZStr) -> bool {
     path.strip_prefix(ZStr::from(BENEATH)).is_some()
@@ -44,7 +45,7 @@ impl Place {
     ///
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
-    #[inline(never)]
+    #[inline(always)]
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Answer<Fd> {
         // From here on each component is a string of its own, with its NUL; the last four bytes tell
         // whether one is `..`.

@@ -25,7 +25,7 @@ pub(crate) use syscalls::raw as backend;
 pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PR_SET_NO_NEW_PRIVS, PROT_READ_WRITE, Request, Response,
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
     SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SOL_SOCKET, SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr,
@@ -276,8 +276,9 @@ impl Errors {
 #[inline(never)]
 unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
-        // SAFETY: by this function's contract.
-        let word = unsafe { backend::syscall4(packed as usize >> 16 & 0x1ff, a, b, c, d) } as isize;
+        // SAFETY: by this function's contract. One call insists on its fifth argument's being 0.
+        let word =
+            unsafe { backend::syscall5(packed as usize >> 16 & 0x1ff, a, b, c, d, 0) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }
@@ -735,18 +736,12 @@ pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 4> {
     unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>()) }
 }
 
-/// `int prctl(int operation, unsigned long argument)`, for operations that take a number
+/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number;
+/// `PR_SET_NO_NEW_PRIVS` insists on the zeroes
 #[inline(always)]
 pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
     // SAFETY: the operations in `abi` take a number and touch no memory.
     unsafe { call!(prctl, operation, argument) }
-}
-
-/// `int prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`: the kernel insists on the zeroes
-#[inline(always)]
-pub fn prctl_set_no_new_privs() -> Call<'static, (), 5> {
-    // SAFETY: touches no memory.
-    unsafe { call!(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes

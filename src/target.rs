@@ -1,7 +1,7 @@
 //! The target: installs the filter, gives the listener away, and makes directories.
 
 use crate::abi::{
-    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_PTRACER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec, sock_filter,
 };
 use crate::failure::{Process, status};
@@ -47,9 +47,7 @@ fn install(options: &Options, parent: Pid) -> Fd {
     sys::prctl(PR_SET_DUMPABLE, 1).regardless();
     sys::prctl(PR_SET_PTRACER, parent.0).regardless();
 
-    if let Err(errno) = sys::prctl_set_no_new_privs().once() {
-        ME.fail(text::name::prctl, errno)
-    }
+    sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
 
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if options.killable() {
