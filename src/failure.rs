@@ -164,15 +164,11 @@ impl Speech {
 
     #[inline(never)]
     fn try_say(self, string: Option<ZStr>, numbers: &[u64; 4]) -> bool {
-        match print(self, string, numbers) {
-            Ok(()) => true,
-            Err(Failed(failed)) => {
-                let failed = failed.get();
-                self.process()
-                    .complain(Text((failed >> 16) as u16), Errno::new(failed as u16 as i32));
-                false
-            }
+        let said = print(self, string, numbers);
+        if let Err(failed) = said {
+            self.process().complain(failed.call(), failed.errno());
         }
+        said.is_ok()
     }
 
     #[inline(never)]
@@ -215,6 +211,16 @@ impl Failed {
     pub fn new(call: Text, errno: Errno) -> Self {
         let word = u32::from(call.0) << 16 | errno.into_raw() as u32;
         Self(NonZeroU32::new(word).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// The call's name.
+    fn call(self) -> Text {
+        Text((self.0.get() >> 16) as u16)
+    }
+
+    /// Why it failed.
+    fn errno(self) -> Errno {
+        Errno::new(i32::from(self.0.get() as u16))
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) use syscalls::raw as backend;
 pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
-    SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response, SCM_RIGHTS,
+    SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SOL_SOCKET, SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr,
     pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,

@@ -1,8 +1,9 @@
 //! The target: installs the filter, gives the listener away, and makes directories.
 
 use crate::abi::{
-    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec, sock_filter,
+    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
+    sock_filter,
 };
 use crate::failure::{Process, status};
 use crate::filter::{ACTION, Action, program};

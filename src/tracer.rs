@@ -140,11 +140,11 @@ impl Tracer<'_> {
             let Some(beneath) = buffer.get_mut(policy::BENEATH.count_bytes()..=length) else {
                 return;
             };
-            let made = self.place.make(beneath, mode);
+            let answer = self.place.make(beneath, mode);
             // An odd number for mkdir: it shows that the tracer made it up.
             self.let_call_return(length as i64);
             // Where this is one, the value does not count.
-            self.response.resp.error = made.error_number();
+            self.response.resp.error = answer.error_number();
         } else if path == ZStr::from(policy::FAREWELL) {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the

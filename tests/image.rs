@@ -17,7 +17,7 @@ use rustc_demangle::demangle;
 use seccomp_notify_min::text;
 
 /// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 8,192.
-const BUDGET: usize = 9384;
+const BUDGET: usize = 9360;
 
 /// The release image's bytes.
 fn image() -> &'static [u8] {
