@@ -1,4 +1,5 @@
-# Completions of seccomp-notify-min for bash(1). Needs nothing but bash.
+# Completions of seccomp-notify-min for bash(1), as seccomp-notify-min in /usr/share/bash-completion/completions or read by
+# `source`. Needs nothing but bash.
 
 _seccomp_notify_min() {
     local word=${COMP_WORDS[COMP_CWORD]} wants= found i

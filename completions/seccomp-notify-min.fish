@@ -1,4 +1,4 @@
-# Completions of seccomp-notify-min for fish(1).
+# Completions of seccomp-notify-min for fish(1), in ~/.config/fish/completions or another folder of $fish_complete_path.
 
 complete -c seccomp-notify-min -f -a '(__fish_complete_directories (commandline -ct))'
 complete -c seccomp-notify-min -a /bye -d 'The tracer ends'

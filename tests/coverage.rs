@@ -8,6 +8,8 @@
 //!
 //! What the machine calls a branch is what is counted: `&&` is two, a `match` is several, a comparison
 //! without a jump is none, and one in an inlined function is one for each place that it is inlined at.
+//!
+//! With `COVERAGE_README=write` the list of what no test reaches is written into README.md.
 
 mod common;
 
@@ -26,6 +28,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, ptr};
 
+use common::document;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, NasmFormatter};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -447,11 +450,11 @@ fn every_branch_is_known() {
     assert!(failed.is_empty(), "failed under the probes: {failed:?}");
     let unknown: Vec<_> = unreached.iter().filter(|(_, why)| why == UNKNOWN).collect();
     assert!(unknown.is_empty(), "no test reaches these, and no reason is known: {unknown:#?}");
-    if env::var("COVERAGE_README").is_ok_and(|value| value == "write") {
+    if document::is_asked_for("COVERAGE_README") {
         let rows: String =
             unreached.iter().map(|(place, why)| format!("| {place} | {why} |\n")).collect();
         let table = format!("\n| where | why no test reaches it |\n| --- | --- |\n{rows}\n");
-        common::readme::put("unreached", &table);
+        document::put("unreached", &table);
     }
 }
 

@@ -1,12 +1,15 @@
 //! The release image as a file: what it is made of, what must not be in it, and where its bytes are.
 //!
-//! The tables are printed by `cargo test --test image -- --nocapture breakdown`.
+//! The tables are printed by `cargo test --test image -- --nocapture breakdown`; with `SIZE_README=write` the
+//! first one is written into README.md, which otherwise must show the same.
 
 mod common;
 
 use std::fs;
+use std::process::Command;
 use std::sync::OnceLock;
 
+use common::document;
 use object::elf::{
     EM_AARCH64, EM_RISCV, EM_X86_64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK,
     PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader64,
@@ -18,6 +21,20 @@ use seccomp_notify_min::text;
 
 /// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 8,192.
 const BUDGET: usize = 9360;
+
+/// The compiler that these figures are of. Another one may make a few bytes more or less.
+const COMPILER: &str = "rustc 1.95.";
+
+/// Whether this is that compiler.
+fn is_the_compiler(what: &str) -> bool {
+    let version = Command::new("rustc").arg("--version").output().expect("rustc starts").stdout;
+    let is_it = version.starts_with(COMPILER.as_bytes());
+    if !is_it {
+        let other = String::from_utf8_lossy(&version);
+        common::skipped(what, &format!("the figure is of {COMPILER}x, this is {other}"));
+    }
+    is_it
+}
 
 /// The release image's bytes.
 fn image() -> &'static [u8] {
@@ -61,6 +78,11 @@ fn loaded(image: &[u8]) -> &ProgramHeader64<Endianness> {
 
 #[test]
 fn the_image_keeps_within_its_budget() {
+    // Ten percent more is too much for any compiler.
+    assert!(image().len() <= BUDGET + BUDGET / 10, "{} of {BUDGET} bytes", image().len());
+    if !is_the_compiler("the budget") {
+        return;
+    }
     assert!(image().len() <= BUDGET, "{} of {BUDGET} bytes", image().len());
 }
 
@@ -187,14 +209,15 @@ fn symbols() -> Vec<Symbol> {
     symbols
 }
 
-/// Prints rows of bytes and returns their sum.
-fn table(title: &str, rows: &[(String, usize)]) -> usize {
+/// Prints rows of bytes. Returns what was printed, and their sum.
+fn table(title: &str, rows: &[(String, usize)]) -> (String, usize) {
     let line = |(name, bytes): &(String, usize)| format!("{bytes:>7}  {name}\n");
     let sum = rows.iter().map(|(_, bytes)| bytes).sum();
     let lines: String = rows.iter().map(line).collect();
+    let table = format!("{title}\n\n{lines}{}", line(&("in all".to_owned(), sum)));
     // In one go: tests run side by side.
-    println!("\n{title}\n\n{lines}{}", line(&("in all".to_owned(), sum)));
-    sum
+    println!("\n{table}");
+    (table, sum)
 }
 
 /// The parts of the image, in bytes.
@@ -228,7 +251,18 @@ fn breakdown_by_parts() {
         return;
     }
     let title = format!("The image by parts, in bytes (budget {BUDGET})");
-    assert_eq!(table(&title, &parts()), image().len(), "the parts are the whole");
+    let (table, sum) = table(&title, &parts());
+    assert_eq!(sum, image().len(), "the parts are the whole");
+    let shown = format!("```\n{table}```\n");
+    if document::is_asked_for("SIZE_README") {
+        document::put("size", &shown);
+    } else if is_the_compiler("README.md's table") && cfg!(not(feature = "backend-sc")) {
+        let readme = document::read("README.md");
+        assert!(
+            readme.contains(&shown),
+            "README.md shows another size; SIZE_README=write mends that"
+        );
+    }
     // The texts really are in the image as this test knows them.
     let found = image().windows(text::TABLE.len()).any(|window| window == text::TABLE);
     assert!(found, "the table of texts is in the image");
@@ -246,7 +280,7 @@ fn breakdown_by_functions() {
         .map(|symbol| (symbol.name.replace("seccomp_notify_min::", ""), symbol.size as usize))
         .collect();
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let sum = table("The code by functions, in bytes", &rows);
+    let (_, sum) = table("The code by functions, in bytes", &rows);
     let (_, code) = &parts()[1];
     assert_eq!(sum, *code);
     // No function is counted twice.
@@ -269,6 +303,6 @@ fn breakdown_by_texts() {
     let errors = text::TABLE.len() - starts.last().expect("the start of the errors");
     rows.push((format!("{} errors", text::ERRNOS.len()), errors));
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let sum = table("The texts, in bytes as they are coded", &rows);
+    let (_, sum) = table("The texts, in bytes as they are coded", &rows);
     assert_eq!(sum, text::TABLE.len());
 }

@@ -1,25 +1,20 @@
 //! The manual page says what the program does: its options, its error lines, its transcript and version
-//! are compared with the program's own. README.md's transcript is held to the same. The completions have a
-//! test of their own.
+//! are compared with the program's own. README.md and the completions have tests of their own.
 
 mod common;
 mod line;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
-use common::{Beneath, Ended, program, usage};
+use common::document::{compare, read};
+use common::usage;
 use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text;
 
 const PAGE: &str = "seccomp-notify-min.1";
-
-fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// The part of the page under this heading, up to the next one of its kind.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
@@ -164,67 +159,10 @@ fn mandoc_would_have_something_to_say() {
     assert!(String::from_utf8_lossy(&lint.stdout).contains("wrong.1"), "{lint:?}");
 }
 
-// ---- The transcripts
-
-/// A transcript's lines by the process that says them, in their order, with a mark in the place of each
-/// number that differs from run to run.
-fn by_speaker(transcript: &str) -> BTreeMap<&str, Vec<String>> {
-    let mut speakers = BTreeMap::new();
-    for line in transcript.lines() {
-        // The blank line before an announcement is nobody's by itself.
-        if let Some((speaker, _)) = line.split_once(": ") {
-            let lines: &mut Vec<String> = speakers.entry(speaker).or_default();
-            lines.push(without_numbers(line));
-        }
-    }
-    speakers
-}
-
-fn without_numbers(line: &str) -> String {
-    let mut line = line.to_owned();
-    for before in ["PID = ", "for PID ", "ID is "] {
-        if let Some(at) = line.find(before) {
-            let start = at + before.len();
-            let digits = line[start..].bytes().take_while(u8::is_ascii_hexdigit).count();
-            line.replace_range(start..start + digits, "N");
-        }
-    }
-    line
-}
-
-/// Runs the command line that a document shows and compares what comes with what is shown.
-fn compare(document: &str, shown: &str) {
-    let (_, shown) = shown.split_once("$ seccomp-notify-min ").expect("a command line");
-    let (command, shown) = shown.split_once('\n').expect("and what it prints");
-    let shown = shown.split("\n$ ").next().expect("there is a first part");
-
-    // Somebody may have a /tmp/x.
-    let beneath = Beneath::new();
-    let path = beneath.join("x").into_string().expect("text");
-    let command = command.replace("/tmp/x", &path);
-    let shown = shown
-        .replace("/tmp/x", &path)
-        .replace("returned = 6", &format!("returned = {}", path.len()));
-
-    let outcome = program(command.split(' ')).together().finish();
-    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
-    let printed = String::from_utf8(outcome.of(common::Stream::Both)).expect("text");
-    assert_eq!(by_speaker(&printed), by_speaker(&shown), "{document}: {command}");
-    assert!(by_speaker(&printed).len() == 3, "{printed}");
-}
-
 #[test]
 fn the_manuals_transcript_is_what_the_program_prints() {
     let page = read(PAGE);
     let (_, display) = page.split_once(".Bd -literal -offset indent\n").expect("a display");
     let (shown, _) = display.split_once(".Ed").expect("its end");
     compare(PAGE, shown);
-}
-
-#[test]
-fn the_readmes_transcript_is_what_the_program_prints() {
-    let readme = read("README.md");
-    let (_, rest) = readme.split_once("<!-- transcript: begin -->").expect("the comment before it");
-    let (shown, _) = rest.split_once("```\n<!-- transcript: end -->").expect("the one behind it");
-    compare("README.md", shown);
 }

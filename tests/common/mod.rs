@@ -11,7 +11,7 @@
 //! behind when it ends, running or not waited for, is found among the children here.
 #![allow(dead_code)] // each test uses its part
 
-pub mod readme;
+pub mod document;
 pub mod transcript;
 pub mod usage;
 

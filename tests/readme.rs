@@ -1,0 +1,632 @@
+//! README.md does what it says: its transcript is what the program prints, its recipes are run as they stand
+//! there, its links lead somewhere, and each of its commands is run by a test or by .ci/run, or stands in a list
+//! here with the reason why not. The recipe for an initramfs is followed by tests/kernels.
+
+mod common;
+#[allow(dead_code)] // nothing is installed here
+#[path = "kernels/host.rs"]
+mod host;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use common::document::{compare, read};
+use common::{is_installed, sandbox_filter, skipped};
+use host::Ran;
+
+/// A recipe may build the program first.
+const LIMIT: Duration = Duration::from_secs(300);
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn room() -> TempDir {
+    tempfile::tempdir().expect("a directory can be made")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_transcript_is_what_the_program_prints() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("<!-- transcript: begin -->").expect("the comment before it");
+    let (shown, _) = rest.split_once("```\n<!-- transcript: end -->").expect("the one behind it");
+    compare("README.md", shown);
+}
+
+// ---- What stands in the page
+
+/// A block of code.
+struct Block {
+    /// What it is written in, as behind the opening fence.
+    language: String,
+    /// The name in the comment `<!-- recipe: NAME -->` on the line before it.
+    recipe: Option<String>,
+    lines: Vec<String>,
+}
+
+/// The page's blocks of code, and what is left without them.
+fn blocks(page: &str) -> (Vec<Block>, String) {
+    let (mut blocks, mut rest, mut recipe) = (Vec::new(), String::new(), None);
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let lines = lines.by_ref().take_while(|line| *line != "```").map(str::to_owned);
+            let lines = lines.collect();
+            blocks.push(Block { language: language.into(), recipe: recipe.take(), lines });
+            continue;
+        }
+        let name = line.strip_prefix("<!-- recipe: ").and_then(|rest| rest.strip_suffix(" -->"));
+        recipe = name.map(str::to_owned);
+        rest.push_str(line);
+        rest.push('\n');
+    }
+    (blocks, rest)
+}
+
+/// A recipe's text.
+fn recipe(name: &str) -> String {
+    let (blocks, _) = blocks(&read("README.md"));
+    let mut found = blocks.iter().filter(|block| block.recipe.as_deref() == Some(name));
+    let block = found.next().unwrap_or_else(|| panic!("README.md has no recipe {name}"));
+    assert!(found.next().is_none(), "two recipes {name}");
+    block.lines.join("\n") + "\n"
+}
+
+/// The texts of a YAML file's block scalars (`run: |`, `- |`), which is where the recipes have their steps.
+fn steps(yaml: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut steps: Vec<String> = Vec::new();
+    let mut lines = yaml.lines().peekable();
+    while let Some(line) = lines.next() {
+        if !line.ends_with(" |") {
+            continue;
+        }
+        let inner = lines.peek().map_or(0, |next| indent(next));
+        assert!(inner > indent(line), "nothing is in {line:?}");
+        let mut step = String::new();
+        while let Some(line) = lines.next_if(|line| line.is_empty() || indent(line) >= inner) {
+            step.push_str(line.get(inner..).unwrap_or_default());
+            step.push('\n');
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+// ---- Every command
+
+/// The first words of what counts as a command where it stands in the middle of a sentence.
+const COMMANDS: &[&str] = &[
+    "cargo",
+    "cp",
+    "docker",
+    "export",
+    "git",
+    "kill",
+    "make",
+    "man",
+    "mkdir",
+    "podman",
+    "qemu-system-x86_64",
+    "rmdir",
+    "rustup",
+    "scp",
+    "seccomp-notify-min",
+    "sh",
+    "ssh",
+    "strace",
+    "sudo",
+    "taskset",
+];
+
+/// Who follows which recipe. A recipe of one's own language is followed by whoever reads it from the page.
+const RECIPES: &[(&str, fn())] = &[
+    ("container", the_container_recipes_work),
+    ("running-container", the_container_recipes_work),
+    ("github", the_ci_recipes_pass_skip_and_fail_as_they_should),
+    ("gitlab", the_ci_recipes_pass_skip_and_fail_as_they_should),
+    ("latency", the_latency_recipe_measures_both_machines),
+];
+
+/// The recipe that another test of the project follows, and the file that does.
+const ELSEWHERE: &[(&str, &str)] = &[("initramfs", "tests/kernels/recipe.rs")];
+
+/// The commands that neither a test nor .ci/run runs as they stand, and why.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("cargo bench -- --help", "tells options and measures nothing"),
+    (
+        "cargo build --release --target aarch64-unknown-linux-gnu",
+        "tests/kernels does, where the target is there",
+    ),
+    (
+        "cargo build --release --target riscv64gc-unknown-linux-gnu",
+        "tests/kernels does, where the target is there",
+    ),
+    (
+        "cargo doc --no-deps --document-private-items --open",
+        ".ci/run makes the same pages; --open shows them in a browser",
+    ),
+    ("cargo install --path .", "installs for its reader what cargo build --release builds"),
+    (
+        "cargo run --manifest-path tools/release/Cargo.toml",
+        "tests/release.rs does, in two copies of the project",
+    ),
+    (
+        "cargo test --test coverage -- --ignored --nocapture",
+        "takes long; it is run by whoever changes the source",
+    ),
+    ("cargo test --test release -- --ignored", "takes long; it is run before a release"),
+    ("export KERNEL=/boot/vmlinuz-…", "tests/kernels takes the kernels of Debian's packages"),
+    ("kill -INT", "tests/transcript.rs and tests/deaths.rs interrupt the target"),
+    ("man ./seccomp-notify-min.1", "tests/manual.rs asks mandoc about the page"),
+    (
+        "rustup target add aarch64-unknown-linux-gnu riscv64gc-unknown-linux-gnu",
+        "changes its reader's toolchain",
+    ),
+];
+
+/// The commands of the page that are no part of a recipe.
+fn commands(page: &str) -> BTreeSet<String> {
+    let (blocks, rest) = blocks(page);
+    let mut found = BTreeSet::new();
+    for block in blocks.iter().filter(|block| block.recipe.is_none()) {
+        match block.language.as_str() {
+            "sh" => found.extend(block.lines.iter().cloned()),
+            "" => {
+                let typed = block.lines.iter().filter_map(|line| line.strip_prefix("$ "));
+                found.extend(typed.map(str::to_owned));
+            }
+            "mermaid" => {}
+            other => panic!("a block in {other:?} that is no recipe"),
+        }
+    }
+    // Code in sentences stands between backquotes, and does not go on in the next line.
+    for line in rest.lines() {
+        for span in line.split('`').skip(1).step_by(2) {
+            let mut words = span.split(' ');
+            let is_command = words.next().is_some_and(|first| COMMANDS.contains(&first));
+            if is_command && words.next().is_some() {
+                found.insert(span.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Whether one of these lines of shell runs the command: as it stands, or with more options.
+fn is_run_by<'a>(command: &str, lines: impl IntoIterator<Item = &'a str>) -> bool {
+    lines.into_iter().map(str::trim).filter(|line| !line.starts_with('#')).any(|line| {
+        // Whatever is set for it in front.
+        let words: Vec<&str> = line.split(' ').collect();
+        let is_set = |word: &&&str| word.contains('=') && !word.starts_with('-');
+        let line = words[words.iter().take_while(is_set).count()..].join(" ");
+        line == command || line.strip_prefix(command).is_some_and(|rest| rest.starts_with(' '))
+    })
+}
+
+/// The suites that `cargo test` runs wholly or in part because of this command; none if it is another command
+/// or asks for what `cargo test` leaves out.
+fn suites(command: &str) -> Vec<&str> {
+    let Some(arguments) = command.strip_prefix("cargo test --test ") else { return Vec::new() };
+    let arguments = arguments.split(" -- ").collect::<Vec<_>>();
+    if arguments.get(1).is_some_and(|rest| rest.contains("--ignored")) {
+        return Vec::new();
+    }
+    arguments[0].split(" --test ").collect()
+}
+
+#[test]
+fn every_command_is_run_or_has_a_reason() {
+    let page = read("README.md");
+    let ci = fs::read_to_string(Path::new(PROJECT).join(".ci/run")).unwrap_or_default();
+    if ci.is_empty() {
+        skipped("the commands that .ci/run runs", "it is not in this copy of the project");
+        return;
+    }
+    let (blocks, _) = blocks(&page);
+    let recipes: Vec<_> = blocks.iter().filter(|block| block.recipe.is_some()).collect();
+    let in_recipes: Vec<&str> =
+        recipes.iter().flat_map(|block| &block.lines).map(String::as_str).collect();
+
+    let followed = RECIPES.iter().map(|(name, _)| *name);
+    let followed: BTreeSet<_> = followed.chain(ELSEWHERE.iter().map(|(name, _)| *name)).collect();
+    let shown: BTreeSet<_> = recipes.iter().filter_map(|block| block.recipe.as_deref()).collect();
+    assert_eq!(shown, followed, "the recipes that are shown, and those that are followed");
+    for (name, file) in ELSEWHERE {
+        assert!(read(file).contains(&format!("recipe: {name} -->")), "{file} follows {name}");
+    }
+
+    let commands = commands(&page);
+    assert!(commands.len() > 20, "{commands:?}");
+    let mut wrong = Vec::new();
+    for command in &commands {
+        let suites = suites(command);
+        let exist = |suite: &&str| {
+            let folder = Path::new(PROJECT).join("tests");
+            folder.join(format!("{suite}.rs")).exists()
+                || folder.join(suite).join("main.rs").exists()
+        };
+        let is_run = if suites.is_empty() {
+            is_run_by(command, ci.lines())
+                || is_run_by(command, in_recipes.iter().copied())
+                || is_here(command)
+        } else {
+            suites.iter().all(exist) && is_run_by("cargo test", ci.lines())
+        };
+        if !is_run && !NOT_RUN.iter().any(|(known, _)| known == command) {
+            wrong.push(format!("nobody runs {command:?}"));
+        }
+    }
+    for (known, _) in NOT_RUN {
+        if !commands.contains(*known) {
+            wrong.push(format!("README.md no longer has {known:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The command line of the transcript that is compared above, and what undoes it.
+fn is_here(command: &str) -> bool {
+    ["seccomp-notify-min -K /tmp/x /bye", "rmdir /tmp/x"].contains(&command)
+}
+
+#[test]
+fn a_command_that_nobody_runs_is_found() {
+    let page = "Say `cargo frobnicate --all`, or\n\n```sh\nmake world\n```\nbut `cargo` is a word, and `a b` no command.\n";
+    let found = commands(page);
+    assert_eq!(found.iter().collect::<Vec<_>>(), ["cargo frobnicate --all", "make world"]);
+    let ci =
+        ["# make world", "cargo frobnicate", "echo cargo frobnicate --all", "A=1 make", "makes"];
+    assert!(found.iter().all(|command| !is_run_by(command, ci)));
+    assert!(is_run_by("make", ci));
+    assert_eq!(suites("cargo test --test a --test b -- --nocapture"), ["a", "b"]);
+    assert!(suites("cargo test --test a -- --ignored").is_empty());
+}
+
+// ---- Links
+
+/// The place in the page that a heading is: as the usual renderers name it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        let (_, page) = blocks(&read(document));
+        let headings = page.lines().filter(|line| line.starts_with('#'));
+        let anchors: BTreeSet<_> =
+            headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+        let links: Vec<_> =
+            page.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)).collect();
+        assert!(!links.is_empty() || document == "CHANGELOG.md");
+        for link in links {
+            let leads = match link.strip_prefix('#') {
+                Some(name) => anchors.contains(name),
+                // What is elsewhere is not asked for by a test.
+                None if link.starts_with("https://") => true,
+                None => Path::new(PROJECT).join(link.split('#').next().unwrap_or(link)).exists(),
+            };
+            assert!(leads, "{document}: {link}");
+        }
+    }
+}
+
+// ---- The recipes for CI
+
+/// A repository with the project as it is here, and a clone of it in which the recipes' first step has built the
+/// program; both recipes have the same one.
+struct Clone {
+    room: TempDir,
+}
+
+impl Clone {
+    /// Follows the first step; `None` where there is no git.
+    fn make() -> Option<Self> {
+        if !is_installed("git") || !is_installed("bash") {
+            skipped("the recipes for CI", "they need git and bash");
+            return None;
+        }
+        let room = room();
+        let source = room.path().join("source");
+        copy(Path::new(PROJECT), &source);
+        for arguments in [
+            &["init", "--quiet"][..],
+            &["add", "--all"],
+            &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
+        ] {
+            let git = shell(&mut Command::new("git"), &source).args(arguments).status();
+            assert!(git.expect("git starts").success(), "{arguments:?}");
+        }
+        let [github, gitlab] = ["github", "gitlab"].map(|name| steps(&recipe(name)));
+        assert_eq!(github[0], gitlab[0], "the first steps");
+        let clone = Self { room };
+        let built = clone.run(&["bash", "-e"], &github[0], clone.room.path(), "", &[]);
+        assert!(built.status.success(), "{}", text(&built.stderr));
+        Some(clone)
+    }
+
+    /// Runs a step in `folder` with the variables of the recipe, in a sandbox that has these calls fail.
+    fn run(
+        &self,
+        interpreter: &[&str],
+        step: &str,
+        folder: &Path,
+        run: &str,
+        failing: &[(libc::c_long, i32)],
+    ) -> Ran {
+        let script = folder.join("step.sh");
+        fs::write(&script, step).expect("a file can be written");
+        let mut command = Command::new(interpreter[0]);
+        shell(&mut command, folder)
+            .args(&interpreter[1..])
+            .arg(&script)
+            .env("SOURCE", format!("file://{}", self.room.path().join("source").display()))
+            .env("RUN", run);
+        if !failing.is_empty() {
+            let rules: Vec<_> = failing
+                .iter()
+                .map(|&(call, errno)| (call, libc::SECCOMP_RET_ERRNO | errno as u32))
+                .collect();
+            let filter = sandbox_filter(&rules);
+            // SAFETY: makes two system calls and nothing else.
+            unsafe {
+                command.pre_exec(move || match common::install_filter(&filter, 0) {
+                    -1 => Err(io::Error::last_os_error()),
+                    _ => Ok(()),
+                });
+            }
+        }
+        host::run(&mut command, LIMIT).expect("a step ends")
+    }
+
+    /// A folder in which the first step has been followed.
+    fn folder(&self) -> TempDir {
+        let folder = room();
+        let there = self.room.path().join("seccomp-notify-min");
+        symlink(there, folder.path().join("seccomp-notify-min")).expect("a link can be made");
+        folder
+    }
+
+    /// Follows a recipe's second step: where all is well, where the kernel has no user notification, where something
+    /// else is broken, and where all seems well but no directory is made. Returns how each ended and
+    /// what it printed.
+    fn follow(&self, name: &str, interpreter: &[&str]) -> [(Option<i32>, String); 5] {
+        let steps = steps(&recipe(name));
+        let [_, smoke] = steps.as_slice() else { panic!("{name} has not two steps") };
+        let none: &[(libc::c_long, i32)] = &[];
+        let cases = [
+            ("", none),
+            ("env", none),
+            ("", &[(libc::SYS_seccomp, libc::EINVAL)]),
+            ("", &[(libc::SYS_socketpair, libc::EMFILE)]),
+            ("", &[(libc::SYS_mkdirat, libc::EROFS)]),
+        ];
+        cases.map(|(run, failing)| {
+            let folder = self.folder();
+            let ran = self.run(interpreter, smoke, folder.path(), run, failing);
+            let printed = text(&ran.stdout) + &text(&ran.stderr);
+            // What it made is gone.
+            let made = printed.split('"').find(|part| part.starts_with("/tmp/smoke."));
+            assert!(made.is_none_or(|made| !Path::new(made).exists()), "{printed}");
+            (ran.status.code(), printed)
+        })
+    }
+}
+
+/// A command of somebody who has no settings, in `folder`.
+fn shell<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    command
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        // Where the program is built is what the recipes say.
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("CARGO_BUILD_TARGET")
+}
+
+/// Copies a folder without what was built in it and without its history.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory can be read") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("an entry");
+        if name == "target" || name == ".git" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).expect("a file can be copied");
+        }
+    }
+}
+
+const MADE: &str = "SUCCESS: mkdir(2) returned";
+
+#[test]
+fn the_ci_recipes_pass_skip_and_fail_as_they_should() {
+    if let Some(clone) = Clone::make() {
+        judge_github(&clone);
+        judge_gitlab(&clone);
+    }
+}
+
+fn judge_github(clone: &Clone) {
+    // As a runner starts a step that names no shell.
+    let [well, prefixed, cannot, broken, empty] = clone.follow("github", &["bash", "-e"]);
+    for (status, printed) in [&well, &prefixed] {
+        assert!(*status == Some(0) && printed.contains(MADE), "{status:?} {printed}");
+        assert!(!printed.contains("skipped"), "{printed}");
+    }
+    assert!(cannot.0 == Some(0) && cannot.1.contains("::notice::skipped"), "{cannot:?}");
+    assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
+    assert!(empty.0 == Some(1) && empty.1.contains("Read-only file system"), "{empty:?}");
+}
+
+fn judge_gitlab(clone: &Clone) {
+    assert!(recipe("gitlab").contains("allow_failure:\n    exit_codes: 77\n"));
+    // As a runner starts it where there is bash, and where there is not.
+    for interpreter in [&["bash", "-eo", "pipefail"][..], &["sh", "-e"]] {
+        let [well, prefixed, cannot, broken, empty] = clone.follow("gitlab", interpreter);
+        for (status, printed) in [&well, &prefixed] {
+            assert!(*status == Some(0) && printed.contains(MADE), "{status:?} {printed}");
+        }
+        assert!(cannot.0 == Some(77), "{cannot:?}");
+        assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
+        assert!(empty.0 == Some(1) && empty.1.contains("Read-only file system"), "{empty:?}");
+    }
+}
+
+// ---- The other recipes
+
+/// Runs a recipe's commands in the project's folder.
+fn follow(recipe: &str, set: impl FnOnce(&mut Command)) -> Ran {
+    let mut command = Command::new("sh");
+    shell(&mut command, Path::new(PROJECT)).args(["-euc", recipe]);
+    set(&mut command);
+    let ran = host::run(&mut command, LIMIT).expect("a recipe ends");
+    let (out, err) = (text(&ran.stdout), text(&ran.stderr));
+    assert!(ran.status.success(), "{recipe}\nended with {}\n{out}{err}", ran.status);
+    ran
+}
+
+/// The other machine is this one: stand-ins for scp and ssh, which do what those do there.
+#[test]
+fn the_latency_recipe_measures_both_machines() {
+    if !is_installed("taskset") {
+        skipped("the recipe for latency", "taskset is not installed");
+        return;
+    }
+    let room = room();
+    let home = room.path().join("home");
+    fs::create_dir(&home).expect("a directory can be made");
+    let home = home.to_str().expect("text");
+    let stand_in = |name: &str, script: String| {
+        let file = room.path().join(name);
+        fs::write(&file, format!("#!/bin/sh -eu\n{script}")).expect("a file can be written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    };
+    // scp -q FILE HOST:
+    stand_in("scp", format!("[ $# = 3 ] && [ \"$1 $3\" = '-q there:' ]\ncp \"$2\" {home}\n"));
+    // ssh HOST COMMAND..., given to the shell there
+    stand_in("ssh", format!("[ \"$1\" = there ]\nshift\ncd {home}\nexec sh -c \"$*\"\n"));
+    let path = format!("{}:{}", room.path().display(), std::env::var("PATH").unwrap_or_default());
+    let ran = follow(&recipe("latency"), |command| {
+        command.env("OTHER", "there").env("PATH", path);
+    });
+    let printed = text(&ran.stdout);
+    assert_eq!(printed.matches("# Executed 100000 system calls\n").count(), 12, "{printed}");
+    assert_eq!(printed.matches(" usecs/op\n").count(), 12, "{printed}");
+    assert_eq!(printed.matches("there, ").count(), 3, "{printed}");
+}
+
+/// A podman that needs least of the host, and leaves nothing on it: told so by files, since the recipes'
+/// commands stay as they are.
+struct Podman {
+    room: TempDir,
+    settings: [(&'static str, PathBuf); 2],
+}
+
+impl Podman {
+    /// Why there is none, if there is none.
+    fn prepare() -> Result<Self, String> {
+        if !is_installed("podman") {
+            return Err("podman is not installed".into());
+        }
+        let room = room();
+        let file = |name: &str, lines: &[String]| {
+            let file = room.path().join(name);
+            fs::write(&file, lines.join("\n")).expect("a file can be written");
+            file
+        };
+        let place = |name: &str| format!("{:?}", room.path().join(name));
+        let storage = file(
+            "storage.conf",
+            &[
+                "[storage]".into(),
+                "driver = \"vfs\"".into(),
+                format!("graphroot = {}", place("store")),
+                format!("runroot = {}", place("run")),
+            ],
+        );
+        let mut lines = vec![
+            "[engine]".into(),
+            "cgroup_manager = \"cgroupfs\"".into(),
+            "events_logger = \"none\"".into(),
+            format!("tmp_dir = {}", place("tmp")),
+        ];
+        if is_installed("runc") {
+            lines.push("runtime = \"runc\"".into());
+        }
+        lines.extend([
+            "[containers]".into(),
+            "netns = \"none\"".into(),
+            "log_driver = \"none\"".into(),
+            // Not more than an ordinary process may raise its limits to.
+            "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]".into(),
+        ]);
+        let containers = file("containers.conf", &lines);
+        let settings = [("CONTAINERS_STORAGE_CONF", storage), ("CONTAINERS_CONF", containers)];
+        let podman = Self { room, settings };
+
+        // Any failure of this one is podman's: the program only says its version.
+        fs::copy(common::image(), podman.room.path().join("program")).expect("it can be copied");
+        fs::write(podman.room.path().join("Containerfile"), "FROM scratch\nCOPY program /\n")
+            .expect("a file can be written");
+        podman.ask(&["build", "--quiet", "-t", "probe", "."])?;
+        podman.ask(&["run", "--rm", "probe", "/program", "-V"])?;
+        Ok(podman)
+    }
+
+    fn set(&self, command: &mut Command) {
+        command.envs(self.settings.iter().map(|(name, file)| (name, file)));
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut command = Command::new("podman");
+        self.set(command.args(arguments).current_dir(self.room.path()));
+        let ran = host::run(&mut command, LIMIT)?;
+        let said = format!("podman {}: {}", arguments[0], text(&ran.stderr).trim());
+        ran.status.success().then_some(()).ok_or(said)
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = self.ask(&["rm", "--force", "--all", "--time=0"]);
+    }
+}
+
+#[test]
+fn the_container_recipes_work() {
+    let podman = match Podman::prepare() {
+        Ok(podman) => podman,
+        Err(reason) => {
+            skipped("the recipes for containers", reason);
+            return;
+        }
+    };
+    let ran = follow(&recipe("container"), |command| podman.set(command));
+    assert!(text(&ran.stdout).contains(MADE), "{}", text(&ran.stdout));
+
+    // A container that runs already: it waits for longer than the test takes.
+    let wait = ["-d", "3600", "/etc/x"];
+    let start = ["run", "--detach", "--name=there", "--tmpfs=/tmp", "probe", "/program"];
+    let started = podman.ask(&[&start[..], &wait].concat());
+    assert_eq!(started, Ok(()));
+    let ran = follow(&recipe("running-container"), |command| {
+        podman.set(command.env("CONTAINER", "there"));
+    });
+    assert!(text(&ran.stdout).contains(MADE), "{}", text(&ran.stdout));
+}
