@@ -31,7 +31,7 @@ fn is_the_compiler(what: &str) -> bool {
     let is_it = version.starts_with(COMPILER.as_bytes());
     if !is_it {
         let other = String::from_utf8_lossy(&version);
-        common::skipped(what, &format!("the figure is of {COMPILER}x, this is {other}"));
+        common::skipped(what, format!("the figure is of {COMPILER}x, this is {other}"));
     }
     is_it
 }
