@@ -457,6 +457,8 @@ fn ctrl_c_leaves_nothing_behind() {
         unsafe {
             command.pre_exec(|| {
                 nix::unistd::setsid()?;
+                // Whoever started the harness in the background may have had this ignored.
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
                 if libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
                     return Err(std::io::Error::last_os_error());
                 }

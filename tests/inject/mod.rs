@@ -388,7 +388,9 @@ fn start(image: &Path, arguments: &[&OsStr], streams: [i32; 2]) -> Pid {
         ForkResult::Child => unsafe {
             let mut byte = 0_u8;
             libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1);
+            // The harness ignores the one; whoever started it in the background, the other.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
             libc::dup2(streams[0], 1);
             libc::dup2(streams[1], 2);
             libc::execve(image.as_ptr(), argv.as_ptr(), environment.as_ptr());
