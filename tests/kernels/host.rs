@@ -93,6 +93,26 @@ pub fn checked(command: &mut Command, limit: Duration) -> Result<Vec<u8>, String
     Err(format!("{name}: {}: {last}", ran.status))
 }
 
+/// How long a mirror may be waited for, all downloads of one run together: from one that does not
+/// answer nothing more is asked for then.
+const PATIENCE: Duration = Duration::from_secs(420);
+/// How many seconds one download may stand still.
+pub const STANDSTILL: &str = "20";
+
+/// Runs a command that downloads, within what is left of the patience.
+pub fn download(command: &mut Command) -> Result<Vec<u8>, String> {
+    static WAITED: Mutex<Duration> = Mutex::new(Duration::ZERO);
+    let mut waited = WAITED.lock().map_err(|_| "a download panicked")?;
+    let Some(left) = PATIENCE.checked_sub(*waited).filter(|left| !left.is_zero()) else {
+        let seconds = PATIENCE.as_secs();
+        return Err(format!("the mirror was waited for for {seconds} s, which is enough"));
+    };
+    let start = Instant::now();
+    let outcome = checked(command, left);
+    *waited += start.elapsed();
+    outcome
+}
+
 /// Sees to it that Debian's `packages` are installed: installs what is missing if we are root, and
 /// otherwise says what is missing.
 pub fn install(packages: &[&str]) -> Result<(), String> {
@@ -108,18 +128,21 @@ pub fn install(packages: &[&str]) -> Result<(), String> {
     }
     eprintln!("installing {names}");
     let apt = |arguments: &[&str]| {
-        checked(
-            Command::new("apt-get")
-                .args(["-qq", "-o", "DPkg::Lock::Timeout=120"])
-                .args(arguments)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-            Duration::from_secs(400),
-        )
+        let mut apt = Command::new("apt-get");
+        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=120"])
+            .args(["-o", &format!("Acquire::http::Timeout={STANDSTILL}")])
+            .args(["-o", &format!("Acquire::https::Timeout={STANDSTILL}")])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        apt
     };
     let mut wanted = vec!["install", "-y", "--no-install-recommends"];
     wanted.extend(&missing);
+    let fetch = || download(apt(&wanted).arg("--download-only"));
     // Lists that are missing or too old are the usual reason for the first try to fail.
-    apt(&wanted).or_else(|_| apt(&["update"]).and_then(|_| apt(&wanted)))?;
+    fetch().or_else(|_| download(&mut apt(&["update"])).and_then(|_| fetch()))?;
+    // Apart from the download: this is not to be interrupted in the midst of it.
+    checked(&mut apt(&wanted), Duration::from_secs(400))?;
     Ok(())
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::host;
 
 const QUICK: Duration = Duration::from_secs(120);
-const DOWNLOAD: Duration = Duration::from_secs(240);
 
 /// The package index of one suite for one architecture.
 pub struct Index {
@@ -49,7 +48,7 @@ impl Index {
         write("status", "")?;
         write("sources.list", &sources)?;
 
-        let updated = host::checked(index.apt("apt-get").args(["-qq", "update"]), DOWNLOAD);
+        let updated = host::download(index.apt("apt-get").args(["-qq", "update"]));
         if index.names("^busybox-static$").is_ok_and(|names| names.is_empty()) {
             let reason = updated.err().unwrap_or_else(|| "it is empty".into());
             let reason = reason.split_once("E: ").map_or(reason.as_str(), |(_, error)| error);
@@ -75,6 +74,8 @@ impl Index {
             format!("APT::Architectures={architecture}"),
             "Acquire::Languages=none".into(),
             "Acquire::Retries=2".into(),
+            format!("Acquire::http::Timeout={}", host::STANDSTILL),
+            format!("Acquire::https::Timeout={}", host::STANDSTILL),
             // No user of its own for downloads: the cache is ours alone.
             "APT::Sandbox::User=root".into(),
             // The graphical package managers' data, as large as the index itself.
@@ -110,9 +111,8 @@ impl Index {
             return Ok(kept);
         }
         let partial = tempfile::tempdir_in(&self.packages).map_err(|e| e.to_string())?;
-        host::checked(
+        host::download(
             self.apt("apt-get").args(["-qq", "download", package]).current_dir(&partial),
-            DOWNLOAD,
         )?;
         let downloaded = fs::read_dir(&partial)
             .map_err(|e| e.to_string())?
@@ -165,7 +165,7 @@ fn mirror() -> Result<String, String> {
     }
     // apt knows an archive's name from its lists only.
     if rustix::process::geteuid().is_root() {
-        host::checked(Command::new("apt-get").args(["-qq", "update"]), DOWNLOAD)?;
+        host::download(Command::new("apt-get").args(["-qq", "update"]))?;
     }
     ask()?.ok_or_else(|| "apt is configured with no Debian mirror, or has no lists yet".into())
 }
