@@ -19,7 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use common::document::{compare, read};
-use common::{is_installed, sandbox_filter, skipped};
+use common::{copy_project, is_installed, sandbox_filter, skipped};
 use host::Ran;
 
 /// A recipe may build the program first.
@@ -340,7 +340,7 @@ impl Clone {
         }
         let room = room();
         let source = room.path().join("source");
-        copy(Path::new(PROJECT), &source);
+        copy_project(&source);
         for arguments in [
             &["init", "--quiet"][..],
             &["add", "--all"],
@@ -434,22 +434,6 @@ fn shell<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
         // Where the program is built is what the recipes say.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("CARGO_BUILD_TARGET")
-}
-
-/// Copies a folder without what was built in it and without its history.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a directory can be made");
-    for entry in fs::read_dir(from).expect("a directory can be read") {
-        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("an entry");
-        if name == "target" || name == ".git" {
-            continue;
-        }
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).expect("a file can be copied");
-        }
-    }
 }
 
 const MADE: &str = "SUCCESS: mkdir(2) returned";

@@ -573,6 +573,27 @@ impl Drop for Beneath {
     }
 }
 
+/// Copies the project to `to`, which is not there yet, without what was built in it and without its history.
+pub fn copy_project(to: &Path) {
+    copy(Path::new(env!("CARGO_MANIFEST_DIR")), to);
+}
+
+/// Copies a folder in the same way.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory can be read") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("an entry");
+        if name == "target" || name == ".git" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).expect("a file can be copied");
+        }
+    }
+}
+
 /// Says loudly that something could not be tried, past the harness's capture, and why.
 pub fn skipped(what: &str, why: impl fmt::Display) {
     use io::Write;

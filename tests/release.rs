@@ -1,0 +1,203 @@
+//! The release archives: two copies of the project in different folders, with sources of different ages, by people
+//! with different homes, languages and time zones, seconds apart, give the same bytes, and what is in them is
+//! what README.md says. `cargo test --test release -- --ignored` runs it: it builds tools/release and the
+//! program twice from nothing, and the crates' sources come from the copies that cargo has kept, or over the
+//! network where it has none.
+
+mod common;
+#[allow(dead_code)] // nothing is installed here
+#[path = "kernels/host.rs"]
+mod host;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{copy_project, skipped};
+
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// Somebody who makes a release.
+struct Maker<'a> {
+    /// The folder that has the copy of the project, somewhere beneath the test's own.
+    folder: &'a str,
+    /// What it is in the rest of the environment.
+    variables: &'a [(&'a str, &'a str)],
+    umask: &'a str,
+    /// When the sources were last changed, in seconds since 1970.
+    age: u64,
+}
+
+const MAKERS: [Maker; 2] = [
+    Maker {
+        folder: "a/project",
+        variables: &[("LANG", "C"), ("TZ", "UTC"), ("USER", "one")],
+        umask: "022",
+        age: 1_000_000_000,
+    },
+    Maker {
+        folder: "another place/with a longer name/seccomp",
+        variables: &[("LANG", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"), ("USER", "two")],
+        umask: "077",
+        age: 1_700_000_000,
+    },
+];
+
+/// Runs README.md's command in a copy of the project below `room`, and returns the files that it made.
+fn make(room: &Path, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
+    let project = room.join(maker.folder);
+    let home = project.parent().expect("it is beneath the room").join("home");
+    let cargo_home = home.join("cargo");
+    fs::create_dir_all(&cargo_home).expect("a directory can be made");
+    copy_project(&project);
+    grow_old(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
+    keep_registry(&cargo_home);
+
+    let build = "cargo run --quiet --manifest-path tools/release/Cargo.toml";
+    let mut command = Command::new("sh");
+    command.args(["-euc", &format!("umask {}; exec {build}", maker.umask)]).current_dir(&project);
+    // Nothing that cargo set for this test; what rustup needs to find the compiler stays where it is.
+    let old_home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO") || text.starts_with("RUSTFLAGS") {
+            command.env_remove(&name);
+        }
+    }
+    if env::var_os("RUSTUP_HOME").is_none() {
+        command.env("RUSTUP_HOME", old_home.join(".rustup"));
+    }
+    command.env("HOME", &home).env("CARGO_HOME", &cargo_home).envs(maker.variables.iter().copied());
+    let ran = host::run(&mut command, LIMIT).expect("it ends");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{}: {said}", ran.status);
+    for line in said.lines().filter_map(|line| line.strip_prefix("skipped: ")) {
+        skipped("an archive", line);
+    }
+
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(project.join("target/dist")).expect("it made a folder") {
+        let entry = entry.expect("an entry can be read");
+        let name = entry.file_name().into_string().expect("text");
+        files.insert(name, fs::read(entry.path()).expect("it can be read"));
+    }
+    files
+}
+
+/// Sets the times of all files in a folder.
+fn grow_old(folder: &Path, time: SystemTime) {
+    for entry in fs::read_dir(folder).expect("a directory can be read") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            grow_old(&path, time);
+        } else {
+            let file = fs::File::open(&path).expect("it can be read");
+            file.set_modified(time).expect("it is ours");
+        }
+    }
+}
+
+/// Gives a new home the crates that the present one has kept as they were downloaded; each home unpacks them
+/// for itself.
+fn keep_registry(cargo_home: &Path) {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let Some(home) = home else { return };
+    for settings in ["config.toml", "config"] {
+        if home.join(settings).exists() {
+            fs::copy(home.join(settings), cargo_home.join(settings)).expect("it can be copied");
+        }
+    }
+    for kept in ["registry/cache", "registry/index"] {
+        if home.join(kept).is_dir() {
+            fs::create_dir_all(cargo_home.join("registry")).expect("a directory can be made");
+            common::copy(&home.join(kept), &cargo_home.join(kept));
+        }
+    }
+}
+
+#[test]
+#[ignore = "builds everything twice: cargo test --test release -- --ignored"]
+fn two_builds_have_the_same_bytes() {
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/release").is_dir() {
+        skipped("the release archives", "tools/release is not in this copy of the project");
+        return;
+    }
+    skipped(
+        "two builds on different days",
+        "the machine's clock is not turned, and rustc does not run under faketime; they are seconds apart",
+    );
+    let room = tempfile::tempdir().expect("a directory can be made");
+    let [one, other] = MAKERS.each_ref().map(|maker| make(room.path(), maker));
+
+    assert!(one.len() > 1, "{:?}", one.keys());
+    assert!(one.keys().eq(other.keys()), "{:?} {:?}", one.keys(), other.keys());
+    for (name, bytes) in &one {
+        assert!(*bytes == other[name], "{name} differs");
+    }
+    let out = room.path().join(MAKERS[0].folder).join("target/dist");
+    for name in one.keys().filter(|name| name.ends_with(".tar.gz")) {
+        judge(&out, name);
+    }
+    sums(&out);
+}
+
+/// Runs a command in `folder` and returns what it printed.
+fn output(folder: &Path, command: &[&str]) -> String {
+    let output = Command::new(command[0]).args(&command[1..]).current_dir(folder).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The check sums in a folder are right.
+fn sums(folder: &Path) {
+    let said = output(folder, &["sha256sum", "--strict", "-c", "SHA256SUMS"]);
+    assert!(said.lines().count() > 0 && said.lines().all(|line| line.ends_with(": OK")), "{said}");
+}
+
+/// Unpacks an archive and looks at what is in it.
+fn judge(out: &Path, name: &str) {
+    let folder = name.strip_suffix(".tar.gz").expect("it is an archive");
+    output(out, &["tar", "xzf", name]);
+    let folder = out.join(folder);
+    sums(&folder);
+    let read = |name: &str| fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+
+    let listed = String::from_utf8(read("SHA256SUMS")).expect("text");
+    let listed: Vec<_> = listed.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "seccomp-notify-min.1",
+        "completions/_seccomp-notify-min",
+        "completions/seccomp-notify-min.bash",
+        "completions/seccomp-notify-min.fish",
+    ] {
+        assert!(listed.contains(&name), "{name} is not in SHA256SUMS");
+        assert_eq!(read(name), fs::read(project.join(name)).expect("the original"), "{name}");
+    }
+    for name in ["seccomp-notify-min", "seccomp-notify-min.debug", "BUILD.txt"] {
+        assert!(listed.contains(&name), "{name} is not in SHA256SUMS");
+    }
+    for package in ["linux-raw-sys-", "syscalls-"] {
+        let beginning = format!("licenses/{package}");
+        assert!(listed.iter().any(|name| name.starts_with(&beginning)), "{beginning}");
+    }
+    // The twin holds the program as it is, and more.
+    let (program, twin) = (read("seccomp-notify-min"), read("seccomp-notify-min.debug"));
+    assert!(twin.windows(program.len()).any(|window| window == program));
+
+    if name.contains(env::consts::ARCH) {
+        let released = fs::read(common::image()).expect("the image");
+        assert!(program == released, "it is not what cargo build --release makes");
+        let said = output(&folder, &["./seccomp-notify-min", "-V"]);
+        assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+        assert_eq!(output(&folder, &["./seccomp-notify-min.debug", "-V"]), said);
+    }
+}
