@@ -589,6 +589,18 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.ask(&["rm", "--force", "--all", "--time=0"]);
+        // What podman leaves running to clean up behind a container may still make files.
+        for _ in 0..100 {
+            let _ = fs::remove_dir_all(self.room.path());
+            std::thread::sleep(Duration::from_millis(50));
+            if !self.room.path().exists() {
+                return;
+            }
+        }
+        // A panic while another is on its way would hide that one.
+        if !std::thread::panicking() {
+            panic!("{} cannot be removed", self.room.path().display());
+        }
     }
 }
 

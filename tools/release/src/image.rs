@@ -172,6 +172,9 @@ impl Toolchain {
         cargo
             .current_dir(project)
             .env("RUSTC", &self.rustc)
+            // Full debug information changes the code that is made for aarch64, of however little use it is
+            // where all is inlined; with this much it is the same program on every architecture.
+            .env("CARGO_PROFILE_UNSTRIPPED_DEBUG", "limited")
             // Before any other flags, of whichever origin.
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .args(["build", "--quiet", "--locked", "--bin", NAME, "--profile", profile])
