@@ -526,7 +526,10 @@ impl Run<'_> {
         match self.outcome.pids.len() {
             1 => Role::Target,
             2 => Role::Tracer,
-            _ => panic!("the program made a fourth process"),
+            _ => panic!(
+                "the program made a fourth process: {:?} have been seen, {:?} is early, these ended: {:?}",
+                self.outcome.pids, self.early, self.outcome.ends
+            ),
         }
     }
 
