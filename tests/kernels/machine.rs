@@ -33,6 +33,7 @@ pub fn boot(
     architecture: &Architecture,
     kernel: &[u8],
     initramfs: &[u8],
+    processors: u32,
     parameters: &str,
 ) -> Result<String, String> {
     let room = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -44,7 +45,7 @@ pub fn boot(
     let initramfs = file("initramfs", initramfs)?;
     let mut qemu = Command::new(architecture.qemu[0]);
     qemu.args(&architecture.qemu[1..])
-        .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
+        .args(["-accel", "tcg", "-smp", &processors.to_string(), "-m", "512"])
         .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
         .arg("-kernel")
         .arg(kernel)
