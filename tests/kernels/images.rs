@@ -22,8 +22,8 @@ pub struct Architecture {
     /// Debian's package with that qemu.
     pub qemu_package: &'static str,
     pub console: &'static str,
-    /// The 32-bit architecture whose programs its kernels run, as Debian names it.
-    pub compat: Option<&'static str>,
+    /// The 32-bit architecture whose programs its kernels run, as Debian names it, or why there is none.
+    pub foreign: Result<&'static str, &'static str>,
     /// The most bytes that the program's image may have: what was measured, and a little room.
     pub budget: u64,
 }
@@ -36,7 +36,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu: &["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
         qemu_package: "qemu-system-x86",
         console: "ttyS0",
-        compat: Some("i386"),
+        foreign: Ok("i386"),
         budget: 9728,
     },
     Architecture {
@@ -46,7 +46,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu: &["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
         qemu_package: "qemu-system-arm",
         console: "ttyAMA0",
-        compat: Some("armhf"),
+        foreign: Ok("armhf"),
         budget: 10752,
     },
     Architecture {
@@ -56,7 +56,9 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu: &["qemu-system-riscv64", "-M", "virt"],
         qemu_package: "qemu-system-misc",
         console: "ttyS0",
-        compat: None,
+        foreign: Err(
+            "Debian's riscv64 kernels are built without CONFIG_COMPAT: one of 32 bits is no program to them",
+        ),
         budget: 9728,
     },
 ];

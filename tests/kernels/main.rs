@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, Kernel};
+use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, FOREIGN, Kernel};
 use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
 use initramfs::Initramfs;
 use machine::Report;
@@ -89,6 +89,8 @@ enum Machine {
 
 struct Run {
     kernel: Kernel,
+    /// Whether there was a 32-bit program, or why not.
+    foreign: Result<(), String>,
     reports: BTreeMap<String, Report>,
     /// The console of the boot with the program as init.
     as_init: Result<String, String>,
@@ -141,7 +143,7 @@ fn main() -> ExitCode {
             let name = trial_name(architecture, series, case);
             let (machine, matrix, column) = (machine.clone(), Arc::clone(&matrix), column.clone());
             trials.push(Trial::ignorable_test(name, move || {
-                let (cell, completion) = judge(architecture, &machine, case);
+                let (cell, completion) = judge(&machine, case);
                 matrix.lock().expect("no trial panics with it").note(&column, case, cell);
                 completion
             }));
@@ -274,7 +276,8 @@ type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String
 pub struct Booted {
     vmlinuz: Vec<u8>,
     busybox: Vec<u8>,
-    foreign: Option<Vec<u8>>,
+    /// The 32-bit program, or why there is none.
+    foreign: Result<Vec<u8>, String>,
 }
 
 /// The kernels for each machine of which a trial is chosen.
@@ -292,7 +295,7 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
             let vmlinuz = kernel_image(architecture, series)?;
             let (busybox, foreign) = busyboxes
                 .entry(architecture.name)
-                .or_insert_with(|| both_busyboxes(architecture))
+                .or_insert_with(|| tools(architecture))
                 .clone()?;
             Ok(Arc::new(Booted { vmlinuz, busybox, foreign }))
         });
@@ -360,14 +363,22 @@ fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
-/// The machine's busybox, and the one of its 32-bit sister.
-fn both_busyboxes(architecture: &Architecture) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
+/// The machine's busybox, and its 32-bit program or why there is none.
+type Tools = (Vec<u8>, Result<Vec<u8>, String>);
+
+/// Fetches them.
+fn tools(architecture: &Architecture) -> Result<Tools, String> {
     let fetch = |suite: &str, debian: &str| {
         packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
     };
-    // Without a foreign one its case fails, and nothing else does.
-    let foreign = architecture.compat.and_then(|debian| fetch("bookworm", debian).ok());
-    Ok((fetch("sid", architecture.debian)?, foreign))
+    let busybox = fetch("sid", architecture.debian)?;
+    let foreign = architecture.foreign.map_err(str::to_owned).and_then(|debian| {
+        fetch("bookworm", debian).map_err(|reason| packages::without_mirror(&reason))
+    });
+    if let Err(reason) = &foreign {
+        eprintln!("SKIPPED: {} {FOREIGN}: {reason}", architecture.name);
+    }
+    Ok((busybox, foreign))
 }
 
 /// Boots every machine whose images and kernel are there, two at a time.
@@ -424,12 +435,12 @@ fn boot(
     kernel: &Booted,
 ) -> Result<Run, String> {
     let mut initramfs = Initramfs::default();
-    initramfs.program("init", cases::init(architecture).as_bytes());
+    initramfs.program("init", cases::init().as_bytes());
     initramfs.program("seccomp-notify-min", &images.program);
     initramfs.program("under-filter", &images.under_filter);
     initramfs.directory("bin", 0o755).program("bin/busybox", &kernel.busybox);
-    if let Some(foreign) = &kernel.foreign {
-        initramfs.directory("bin32", 0o755).program("bin32/busybox", foreign);
+    if let Ok(foreign) = &kernel.foreign {
+        initramfs.directory("bin32", 0o755).program("bin32/true", foreign);
     }
     let console = machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), 2, "")?;
     let (release, reports) = machine::reports(&console)?;
@@ -451,6 +462,7 @@ fn boot(
         machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), 1, AS_INIT_PARAMETERS);
     Ok(Run {
         kernel: Kernel { architecture, version, release },
+        foreign: kernel.foreign.clone().map(|_| ()),
         reports: reports.into_iter().collect(),
         as_init,
     })
@@ -471,11 +483,7 @@ fn column(architecture: &Architecture, series: &str, machine: &Machine) -> Strin
 }
 
 /// Judges one case on one machine.
-fn judge(
-    architecture: &Architecture,
-    machine: &Machine,
-    name: &str,
-) -> (Cell, Result<Completion, Failed>) {
+fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
     let run = match machine {
         Machine::Skipped(reason) => return (Cell::Skipped(reason.clone()), skipped(reason)),
         Machine::Failed(reason) => return (Cell::Failed, Err(reason.into())),
@@ -484,8 +492,8 @@ fn judge(
     let outcome = match CASES.iter().find(|case| case.name == name) {
         None => run.as_init.clone().and_then(|console| cases::judge_as_init(&console)),
         Some(case) => {
-            if let Some(reason) = (case.absent)(architecture) {
-                return (Cell::Skipped(reason.into()), skipped(reason));
+            if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
+                return (Cell::Skipped(reason.clone()), skipped(reason));
             }
             match run.reports.get(name) {
                 None => Err("the machine reported nothing".into()),
