@@ -201,7 +201,8 @@ impl Podman {
                 .args(["build", "--quiet", "--release", "--target-dir", "target"])
                 .current_dir(host::project()),
             Duration::from_secs(300),
-        )?;
+        )
+        .expect("the program can be built");
         let room = tempfile::tempdir().map_err(|error| error.to_string())?;
         for (name, errno) in PROFILES {
             let profile = format!(
@@ -214,8 +215,17 @@ impl Podman {
         let version = host::checked(podman.command().arg("--version"), LIMIT)?;
         podman.version = String::from_utf8_lossy(&version).trim().replace(" version", "");
 
+        // What podman cannot do at all here is no fault of the Containerfile's.
+        let nothing = podman.room.path().join("Containerfile");
+        fs::write(&nothing, "FROM scratch\nLABEL nothing=else\n")
+            .map_err(|error| error.to_string())?;
+        host::checked(
+            podman.command().args(["build", "--quiet", "-f"]).arg(&nothing).arg("."),
+            LIMIT,
+        )
+        .map_err(|reason| format!("podman cannot build here: {reason}"))?;
         host::checked(podman.command().args(["build", "--quiet", "-t", IMAGE, "."]), LIMIT)
-            .map_err(|reason| format!("podman cannot build here: {reason}"))?;
+            .expect("the Containerfile can be built");
         let format = "{{.Size}}";
         let size = podman.command().args(["image", "inspect", "--format", format, IMAGE]).output();
         let size = size.map_err(|error| error.to_string())?.stdout;

@@ -37,7 +37,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-x86",
         console: "ttyS0",
         foreign: Ok("i386"),
-        budget: 9728,
+        budget: 9360,
     },
     Architecture {
         name: "aarch64",
@@ -47,7 +47,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-arm",
         console: "ttyAMA0",
         foreign: Ok("armhf"),
-        budget: 10752,
+        budget: 10496,
     },
     Architecture {
         name: "riscv64",
@@ -59,7 +59,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         foreign: Err(
             "Debian's riscv64 kernels are built without CONFIG_COMPAT: one of 32 bits is no program to them",
         ),
-        budget: 9728,
+        budget: 9536,
     },
 ];
 
