@@ -433,7 +433,9 @@ impl Run<'_> {
     fn follow(&mut self) {
         let mut last = Instant::now();
         let mut parent_ended = None;
-        while !self.processes.is_empty() || !self.early.is_empty() {
+        // Until there is nobody to wait for: a child of a parent that was killed in fork may not have
+        // stopped for the first time yet when all others have ended, and the next run must not find it.
+        loop {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
             match waitpid(None, Some(flags)) {
                 Ok(status) => {
