@@ -12,7 +12,7 @@ use crate::host;
 use crate::images::Architecture;
 
 /// The time limit of one boot with all that is done in it.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What one case left behind in the machine.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +29,16 @@ pub struct Report {
 
 /// Boots `kernel` with `initramfs` and returns what came over the console until the machine ended.
 /// `parameters` are added to the kernel's command line.
+///
+/// On a busy host an emulated kernel may stand still before it has started its first process. Then nothing of
+/// ours has been tried, and it is booted a second time, which is said; `alive` is what our first process says first.
 pub fn boot(
     architecture: &Architecture,
     kernel: &[u8],
     initramfs: &[u8],
     processors: u32,
     parameters: &str,
+    alive: &str,
 ) -> Result<String, String> {
     let room = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = |name: &str, content: &[u8]| {
@@ -54,7 +58,14 @@ pub fn boot(
         .arg("-append")
         // Quiet but for emergencies; a panic ends the machine at once.
         .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", architecture.console));
-    let ran = host::run(&mut qemu, LIMIT)?;
+    let mut ran = host::run(&mut qemu, LIMIT);
+    if let Err(reason) = &ran
+        && !reason.contains(alive)
+    {
+        eprintln!("{}: no first process, so once more: {reason}", architecture.name);
+        ran = host::run(&mut qemu, LIMIT);
+    }
+    let ran = ran?;
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
     if ran.status.success() {
         Ok(console)
