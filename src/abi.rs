@@ -10,7 +10,7 @@ pub use linux_raw_sys::ptrace::{
     seccomp_data, seccomp_notif, seccomp_notif_resp, seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 
-use linux_raw_sys::{general, net, prctl, ptrace};
+use linux_raw_sys::{general, ioctl, net, prctl, ptrace};
 
 /// Paths are relative to the working directory (`linux/fcntl.h`).
 pub const AT_FDCWD: i32 = general::AT_FDCWD;
@@ -73,6 +73,8 @@ pub const AF_UNIX: u32 = net::AF_UNIX;
 /// A byte stream that no exec inherits. `linux-raw-sys` lacks `SOCK_CLOEXEC`, which is `O_CLOEXEC` by
 /// definition (`linux/net.h`).
 pub const SOCK_STREAM_CLOEXEC: u32 = net::SOCK_STREAM | general::O_CLOEXEC;
+/// Wait until a terminal has sent everything (`asm-generic/ioctls.h`).
+pub const TCSBRK: u32 = ioctl::TCSBRK;
 /// Do not wait for a child that has not ended (`linux/wait.h`).
 pub const WNOHANG: u32 = general::WNOHANG;
 

@@ -55,14 +55,15 @@ pub mod tracer;
 
 use failure::{Process, status};
 use options::{Options, Scan};
-use sys::ZStr;
+use sys::{Fd, Pid, ZStr};
 
 /// The program: does what the command line asks for and returns the exit status.
 #[must_use]
 pub fn main(arguments: &[ZStr]) -> u32 {
+    let me = sys::getpid().or_fail(Process::PARENT);
     let mut options = Options::default();
-    match options::read(arguments, &mut options) {
-        Ok(()) => parent::run(&options, Scan::new(arguments)),
+    let status = match options::read(arguments, &mut options) {
+        Ok(()) => parent::run(&options, Scan::new(arguments), me),
         // Asked for: the usage or the version.
         Err((what, _)) if what.0 >= text::FIRST_OUTPUT.0 => {
             Process::PARENT.say(what, []);
@@ -72,5 +73,10 @@ pub fn main(arguments: &[ZStr]) -> u32 {
             Process::PARENT.say_about(text::USAGE_ERROR, Some(argument), [what.0.into()]);
             status::FAILURE
         }
+    };
+    // When the first process ends, the kernel panics, and what a serial line has not sent yet is lost.
+    if me == Pid::FIRST {
+        sys::ioctl_drain(Fd::STDOUT).regardless();
     }
+    status
 }

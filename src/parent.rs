@@ -14,13 +14,12 @@ const ME: Process = Process::PARENT;
 
 /// Runs the demonstration and returns its exit status.
 #[must_use]
-pub fn run(options: &Options, command_line: Scan) -> u32 {
+pub fn run(options: &Options, command_line: Scan, me: Pid) -> u32 {
     settle();
 
     let mut pair = [Fd(-1); 2];
     sys::socketpair(AF_UNIX, &mut pair).or_fail(ME);
     let [targets_end, tracers_end] = pair;
-    let me = sys::getpid().or_fail(ME);
 
     let target = match sys::fork().or_fail(ME) {
         Fork::Parent(target) => target,

@@ -28,8 +28,8 @@ use crate::abi::{
     ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response, SCM_RIGHTS,
     SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
-    SOL_SOCKET, SignalHandler, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr,
-    pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,
+    SOL_SOCKET, SignalHandler, TCSBRK, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t,
+    msghdr, pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,
 };
 use crate::arch;
 use crate::failure::{Process, Speech};
@@ -387,6 +387,11 @@ impl Meaning for Fd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(pub u32);
 
+impl Pid {
+    /// The first process of a PID namespace, and of the machine where it has no other.
+    pub const FIRST: Self = Self(1);
+}
+
 impl Meaning for Pid {
     #[inline(always)]
     fn of(word: usize) -> Self {
@@ -635,6 +640,14 @@ impl Fits {
             && usize::from(sizes.seccomp_notif_resp) <= size_of::<Response>();
         if fit { Some(Self(())) } else { None }
     }
+}
+
+/// `int ioctl(int terminal, TCSBRK, 1)`: waits until all that was written has been sent
+/// (`tcdrain(3)`, `TCSBRK(2const)`); ENOTTY where that is no terminal
+#[inline(always)]
+pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
+    // SAFETY: touches no memory.
+    unsafe { call!(ioctl, terminal.0.cast_unsigned(), TCSBRK, 1) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with the one or the other

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::transcript::{EPERM, Fate, Script};
-use common::{Beneath, Ended, Outcome, Run, Stream, in_child, is_root, skipped};
+use common::{Beneath, Ended, Outcome, Run, Stream, in_child, install_filter, is_root, skipped};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -598,6 +598,53 @@ fn it_works_in_a_pid_namespace_with_the_proc_of_another() {
         setup(move || write(c"/proc/sys/kernel/ns_last_pid", &last_pid)),
     );
     works_among_other_pids("a PID namespace with another's /proc and its PIDs", &place);
+}
+
+/// Forbids to wait until a terminal has sent everything, at the price of one's life.
+fn forbids_to_drain() -> Setup {
+    let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
+    let load = |offset| statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, offset);
+    let unless = |k, jf| {
+        let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        libc::sock_filter { code, jt: 0, jf, k }
+    };
+    let answer = |action| statement((libc::BPF_RET | libc::BPF_K) as u16, action);
+    let filter = [
+        // The call's number and, of its second argument, the half that counts.
+        load(0),
+        unless(libc::SYS_ioctl as u32, 3),
+        load(24),
+        unless(libc::TCSBRK as u32, 1),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    setup(move || match install_filter(&filter, 0) {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    })
+}
+
+#[test]
+fn the_first_process_waits_until_a_console_has_sent_everything() {
+    for (what, namespace, ended) in [
+        // 200: by a signal.
+        ("the first process", Some(first_of_a_pid_namespace()), Ended::Status(200)),
+        // Nobody else does: a shell's background job would be stopped for that.
+        ("any other process", None, Ended::Status(0)),
+    ] {
+        let place = match namespace {
+            Some(namespace) => both(namespace, forbids_to_drain()),
+            None => forbids_to_drain(),
+        };
+        if !is_possible(what, &place) {
+            continue;
+        }
+        let beneath = Beneath::new();
+        let arguments = ["-K".into(), beneath.join("x"), "/bye".into()];
+        let outcome = run_in(&place, image(), &arguments).finish();
+        assert_eq!(outcome.ended, ended, "{what}: {outcome:#?}");
+        assert!(outcome.out().ends_with("target process has terminated\n"), "{what}: {outcome:#?}");
+    }
 }
 
 // ---- Sandboxes and supervisors

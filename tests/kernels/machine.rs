@@ -36,7 +36,6 @@ pub fn boot(
     architecture: &Architecture,
     kernel: &[u8],
     initramfs: &[u8],
-    processors: u32,
     parameters: &str,
     alive: &str,
 ) -> Result<String, String> {
@@ -49,7 +48,7 @@ pub fn boot(
     let initramfs = file("initramfs", initramfs)?;
     let mut qemu = Command::new(architecture.qemu[0]);
     qemu.args(&architecture.qemu[1..])
-        .args(["-accel", "tcg", "-smp", &processors.to_string(), "-m", "512"])
+        .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
         .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
         .arg("-kernel")
         .arg(kernel)

@@ -443,7 +443,7 @@ fn boot(
         initramfs.directory("bin32", 0o755).program("bin32/true", foreign);
     }
     let console =
-        machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), 2, "", "@@release")?;
+        machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), "", "@@release")?;
     let (release, reports) = machine::reports(&console)?;
     let version: Vec<u64> = numbers(&release).into_iter().take(2).collect();
     let version = match version[..] {
@@ -457,13 +457,10 @@ fn boot(
 
     let mut initramfs = Initramfs::default();
     initramfs.directory("tmp", 0o1777).program("seccomp-notify-min", &images.program);
-    // One processor: of what was written, the part that a second one had yet to send was lost, in one of
-    // four boots of riscv64, when the first one panicked for want of a first process.
     let as_init = machine::boot(
         architecture,
         &kernel.vmlinuz,
         &initramfs.finish(),
-        1,
         AS_INIT_PARAMETERS,
         "Target process: PID",
     );
