@@ -442,23 +442,25 @@ pub fn init() -> String {
 /// kernel mourned it.
 pub fn judge_as_init(console: &str) -> Outcome {
     let last_words = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000";
-    if !console.contains(last_words) {
+    // The program waits until the console has sent everything: the kernel mourns it after that.
+    let Some((said, _)) = console.split_once(last_words) else {
         return Err(format!("no '{last_words}' on the console:\n{console}"));
-    }
+    };
     // Standard output and standard error are one console; other lines are the kernel's and the firmware's.
     let ours = |line: &&str| {
         line.is_empty()
             || ["Target process: ", "Tracer: ", "Parent: "].iter().any(|p| line.starts_with(p))
     };
     let is_error = |line: &&str| line.starts_with("Target process: mkdir: ");
-    let first = |process: &str| console.find(&format!("{process}: PID = "));
+    let first = |process: &str| said.find(&format!("{process}: PID = "));
     let (Some(target), Some(tracer)) = (first("Target process"), first("Tracer")) else {
         return Err(format!("target or tracer said nothing:\n{console}"));
     };
-    let start = target.min(tracer);
-    let end = console[start..].find("Parent: ").map(|at| start + at).ok_or("no parent's line")?;
-    let end = console[end..].find('\n').map_or(console.len(), |at| end + at + 1);
-    let said: Vec<&str> = console[start..end].lines().filter(ours).collect();
+    let mut said: Vec<&str> = said[target.min(tracer)..].lines().filter(ours).collect();
+    // The kernel's lines may stand behind blank ones of its own.
+    while said.last().is_some_and(|line| line.is_empty()) {
+        said.pop();
+    }
     let join = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
     let report = Report {
         stdout: join(said.iter().copied().filter(|line| !is_error(line)).collect()),

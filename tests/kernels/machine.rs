@@ -30,8 +30,9 @@ pub struct Report {
 /// Boots `kernel` with `initramfs` and returns what came over the console until the machine ended.
 /// `parameters` are added to the kernel's command line.
 ///
-/// On a busy host an emulated kernel may stand still before it has started its first process. Then nothing of
-/// ours has been tried, and it is booted a second time, which is said; `alive` is what our first process says first.
+/// On a busy host an emulated kernel may stand still, or panic over a timer that does not tick, before it has
+/// started its first process. Then nothing of ours has been tried, and it is booted a second time, which is
+/// said; `alive` is what our first process says first.
 pub fn boot(
     architecture: &Architecture,
     kernel: &[u8],
@@ -57,19 +58,24 @@ pub fn boot(
         .arg("-append")
         // Quiet but for emergencies; a panic ends the machine at once.
         .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", architecture.console));
-    let mut ran = host::run(&mut qemu, LIMIT);
-    if let Err(reason) = &ran
-        && !reason.contains(alive)
-    {
-        eprintln!("{}: no first process, so once more: {reason}", architecture.name);
-        ran = host::run(&mut qemu, LIMIT);
+    let mut console = run(&mut qemu);
+    let (Ok(said) | Err(said)) = &console;
+    if !said.contains(alive) {
+        eprintln!("{}: no first process, so once more: {said}", architecture.name);
+        console = run(&mut qemu);
     }
-    let ran = ran?;
+    console
+}
+
+/// Runs a machine to its end. Returns its console; what went wrong includes it.
+fn run(qemu: &mut Command) -> Result<String, String> {
+    let ran = host::run(qemu, LIMIT)?;
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
     if ran.status.success() {
         Ok(console)
     } else {
-        Err(format!("qemu: {}: {}", ran.status, String::from_utf8_lossy(&ran.stderr)))
+        let said = String::from_utf8_lossy(&ran.stderr);
+        Err(format!("qemu: {}: {said}\n{console}", ran.status))
     }
 }
 
