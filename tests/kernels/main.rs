@@ -41,7 +41,8 @@ use machine::Report;
 use matrix::{Cell, Matrix};
 use packages::Index;
 
-/// The kernels, by the series that they must be of, and Debian's suites that have them.
+/// The kernels, by the series that they must be of, and Debian's suites that have them: a mirror in the
+/// middle of an update may serve a release by its other name only, and no kernel of another series is taken.
 struct Series {
     name: &'static str,
     /// Nothing for the newest there is.
@@ -54,25 +55,25 @@ const SERIES: &[Series] = &[
     Series {
         name: "5.10",
         version: Some((5, 10)),
-        suites: &["bullseye"],
+        suites: &["bullseye", "oldoldstable"],
         architectures: &["x86_64", "aarch64"],
     },
     Series {
         name: "6.1",
         version: Some((6, 1)),
-        suites: &["bookworm"],
+        suites: &["bookworm", "oldstable"],
         architectures: &["x86_64", "aarch64"],
     },
     Series {
         name: "6.12",
         version: Some((6, 12)),
-        suites: &["trixie", "bookworm-backports"],
+        suites: &["trixie", "stable", "bookworm-backports"],
         architectures: &["x86_64", "aarch64", "riscv64"],
     },
     Series {
         name: "newest",
         version: None,
-        suites: &["sid"],
+        suites: &["sid", "testing"],
         architectures: &["x86_64", "aarch64", "riscv64"],
     },
 ];
