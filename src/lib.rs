@@ -54,28 +54,27 @@ pub mod text;
 pub mod tracer;
 
 use failure::{Process, status};
-use options::{Options, Scan};
-use sys::{Fd, Pid, ZStr};
+use options::Options;
+use sys::{Fd, Pid, ZStrs};
 
 /// The program: does what the command line asks for and returns the exit status.
 #[must_use]
-pub fn main(arguments: &[ZStr]) -> u32 {
-    let me = sys::getpid().or_fail(Process::PARENT);
+pub fn main(mut arguments: ZStrs) -> u32 {
     let mut options = Options::default();
-    let status = match options::read(arguments, &mut options) {
-        Ok(()) => parent::run(&options, Scan::new(arguments), me),
+    let status = match options::read(&mut arguments, &mut options) {
+        Ok(()) => parent::run(&options, arguments),
         // Asked for: the usage or the version.
         Err((what, _)) if what.0 >= text::FIRST_OUTPUT.0 => {
             Process::PARENT.say(what, []);
             status::SUCCESS
         }
         Err((what, argument)) => {
-            Process::PARENT.say_about(text::USAGE_ERROR, Some(argument), [what.0.into()]);
+            Process::PARENT.say_about(text::USAGE_ERROR, argument, [what.0.into()]);
             status::FAILURE
         }
     };
     // When the first process ends, the kernel panics, and what a serial line has not sent yet is lost.
-    if me == Pid::FIRST {
+    if sys::getpid().or_fail(Process::PARENT) == Pid::FIRST {
         sys::ioctl_drain(Fd::STDOUT).regardless();
     }
     status

@@ -3,13 +3,15 @@
 #![no_std]
 #![no_main]
 
+use core::ptr::NonNull;
+
 use seccomp_notify_min::{main, start, sys};
 
 start!(entry);
 
 /// Where `_start` goes, with the initial stack pointer.
-extern "C" fn entry(stack: *const usize) -> ! {
-    // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program.
+extern "C" fn entry(stack: NonNull<usize>) -> ! {
+    // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program, once.
     let arguments = unsafe { sys::arguments(stack) };
     sys::exit_group(main(arguments))
 }

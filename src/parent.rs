@@ -5,8 +5,8 @@ use crate::abi::{
     SIGKILL, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
-use crate::options::{Options, Scan};
-use crate::sys::{self, Fd, Fork, Pid, ZStr};
+use crate::options::Options;
+use crate::sys::{self, Fd, Fork, Pid, ZStr, ZStrs};
 use crate::text::{self, Text};
 use crate::{target, tracer};
 
@@ -14,18 +14,19 @@ const ME: Process = Process::PARENT;
 
 /// Runs the demonstration and returns its exit status.
 #[must_use]
-pub fn run(options: &Options, command_line: Scan, me: Pid) -> u32 {
+pub fn run(options: &Options, directories: ZStrs) -> u32 {
     settle();
 
     let mut pair = [Fd(-1); 2];
     sys::socketpair(AF_UNIX, &mut pair).or_fail(ME);
     let [targets_end, tracers_end] = pair;
+    let me = sys::getpid().or_fail(ME);
 
     let target = match sys::fork().or_fail(ME) {
         Fork::Parent(target) => target,
         Fork::Child => {
             begin(Process::TARGET, options, me, tracers_end);
-            target::run(options, command_line, me, targets_end)
+            target::run(options, directories, me, targets_end)
         }
     };
     let fork = sys::fork();

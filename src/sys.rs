@@ -10,6 +10,7 @@
 //! Nothing here decides, retries or prints.
 #![allow(unsafe_code)]
 
+use core::cell::Cell;
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -570,16 +571,89 @@ impl<'a> Room<'a> {
     }
 }
 
-/// The program's arguments, its name among them, from where the kernel put them: the number of
-/// arguments, then their addresses (System V ABI, "Process Initialization").
+/// Strings whose addresses a null ends, as the kernel passes a program's arguments: a `&[Cell<ZStr>]` in
+/// one word. The addresses may be exchanged, whoever else walks them, but never that null.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct ZStrs<'a>(NonNull<Option<ZStr<'a>>>, PhantomData<&'a [Cell<ZStr<'a>>]>);
+
+impl<'a> ZStrs<'a> {
+    /// Those in `places` up to the first `None`; nothing if there is no `None`.
+    #[must_use]
+    pub fn new(places: &'a mut [Option<ZStr<'a>>]) -> Option<Self> {
+        places.contains(&None).then_some(Self(NonNull::from(places).cast(), PhantomData))
+    }
+
+    /// Whether there is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(mut self) -> bool {
+        self.next().is_none()
+    }
+
+    /// Keeps those strings for which `keep` says so, in their order, and has them end behind the last
+    /// one. `keep` may take further ones off the rest.
+    ///
+    /// # Errors
+    /// The first that `keep` returns. The strings are in no certain order then.
+    #[inline(always)]
+    pub fn retain<E>(
+        self,
+        mut keep: impl FnMut(ZStr<'a>, Rest<'_, 'a>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let (mut rest, mut kept) = (self, self.0);
+        while let Some(string) = rest.next() {
+            if keep(string, Rest(&mut rest))? {
+                // SAFETY: `rest` has left more places behind than this, and the null is in none of them.
+                unsafe {
+                    kept.write(Some(string));
+                    kept = kept.add(1);
+                }
+            }
+        }
+        // SAFETY: `rest` has come to this place, or beyond it.
+        unsafe { kept.write(None) }
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for ZStrs<'a> {
+    type Item = ZStr<'a>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<ZStr<'a>> {
+        // SAFETY: points to one of the addresses or to the null that ends them.
+        let string = unsafe { self.0.read() }?;
+        // SAFETY: it was not the null, so they go on behind it.
+        self.0 = unsafe { self.0.add(1) };
+        Some(string)
+    }
+}
+
+/// Those strings to which [`ZStrs::retain`] has not yet come. It cannot be exchanged for another one's.
+#[derive(Debug)]
+pub struct Rest<'walk, 'a>(&'walk mut ZStrs<'a>);
+
+impl<'a> Iterator for Rest<'_, 'a> {
+    type Item = ZStr<'a>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<ZStr<'a>> {
+        self.0.next()
+    }
+}
+
+/// The program's arguments, its name among them, from where the kernel put them: behind their number
+/// (System V ABI, "Process Initialization").
 ///
 /// # Safety
 /// `stack` is the stack pointer with which the kernel entered the program.
 #[must_use]
-pub unsafe fn arguments(stack: *const usize) -> &'static [ZStr<'static>] {
-    // SAFETY: by this function's contract, argc addresses of strings that live as long as the
-    // program follow argc; a `ZStr` is such an address.
-    unsafe { slice::from_raw_parts(stack.add(1).cast(), *stack) }
+#[inline(always)]
+pub unsafe fn arguments(stack: NonNull<usize>) -> ZStrs<'static> {
+    // SAFETY: by this function's contract, addresses of strings that live as long as the program follow
+    // the first word, and a null follows them; a `ZStr` is such an address.
+    ZStrs(unsafe { stack.add(1).cast() }, PhantomData)
 }
 
 /// `int clock_gettime(clockid_t clock, struct timespec *now)`

@@ -8,9 +8,9 @@ use crate::abi::{
 use crate::failure::{Process, status};
 use crate::filter::{ACTION, Action, program};
 use crate::handover;
-use crate::options::{Options, Scan};
+use crate::options::Options;
 use crate::policy;
-use crate::sys::{self, Errno, Fd, Pid};
+use crate::sys::{self, Errno, Fd, Pid, ZStrs};
 use crate::text;
 
 const ME: Process = Process::TARGET;
@@ -19,7 +19,7 @@ const ME: Process = Process::TARGET;
 const MODE: u32 = 0o600;
 
 /// Runs the target, with its end of the socket pair.
-pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! {
+pub fn run(options: &Options, directories: ZStrs, parent: Pid, socket: Fd) -> ! {
     sys::rt_sigaction(ME, SIGINT, Some(interrupted));
 
     let listener = install(options, parent);
@@ -29,9 +29,9 @@ pub fn run(options: &Options, command_line: Scan, parent: Pid, socket: Fd) -> ! 
     sys::close(socket).or_fail(ME);
 
     sys::exit_group(if options.count == 0 {
-        demonstrate(command_line)
+        demonstrate(directories)
     } else {
-        measure(options, command_line)
+        measure(options, directories)
     })
 }
 
@@ -74,15 +74,15 @@ fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
 }
 
 /// Makes each directory once and tells what comes of it. Returns the exit status.
-fn demonstrate(mut command_line: Scan) -> u32 {
+fn demonstrate(mut directories: ZStrs) -> u32 {
     let mut outcome = status::SUCCESS;
-    let mut next = command_line.next_directory();
+    let mut next = directories.next();
     ME.say_about(text::TARGET_ANNOUNCES, next, []);
     while let Some(directory) = next {
         let made = sys::mkdir(directory, MODE).once();
 
         // Nothing happens between the result and what comes next: they are told in one write.
-        next = command_line.next_directory();
+        next = directories.next();
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
         match made {
             Ok(value) => {
@@ -103,10 +103,10 @@ fn demonstrate(mut command_line: Scan) -> u32 {
 }
 
 /// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
-fn measure(options: &Options, mut command_line: Scan) -> u32 {
+fn measure(options: &Options, directories: ZStrs) -> u32 {
     let (mut calls, mut wrong) = (0_u64, 0_u64);
     let begin = now();
-    while let Some(directory) = command_line.next_directory() {
+    for directory in directories {
         // What the tracer makes up; or the kernel's own answer to a call that was let through.
         let value = if policy::creates(directory) {
             directory.count() as u32

@@ -2,16 +2,19 @@
 //! with it is told in one line that names the argument, and nothing is started.
 
 mod common;
+#[allow(dead_code)]
+mod model;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use common::transcript::{EPERM, Fate, Script};
 use common::{Beneath, Ended, Stream, program};
+use model::{Verdict, model};
 use proptest::prelude::*;
 use seccomp_notify_min::filter::Action;
-use seccomp_notify_min::options::{NO_VALUE, OPERAND, Options, Scan, read};
-use seccomp_notify_min::sys::ZStr;
+use seccomp_notify_min::options::{Options, read};
+use seccomp_notify_min::sys::{ZStr, ZStrs};
 use seccomp_notify_min::text::{self, Text};
 
 // ---- Black box
@@ -208,8 +211,7 @@ enum Step {
     Valueless(u8),
 }
 
-/// The flags and the options with a value.
-const FLAGS: &[u8] = b"KVchw";
+/// The options with a value.
 const VALUED: &[u8] = b"bdf";
 
 mod c {
@@ -303,34 +305,20 @@ fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
     }
 }
 
-/// The same by the program's scan.
-fn scan(arguments: &[ZStr]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
-    let (mut steps, mut operands) = (Vec::new(), Vec::new());
-    for (letter, value) in Scan::new(arguments) {
-        let value: Vec<u8> = value.collect();
-        let letter = match letter {
-            OPERAND => {
-                operands.push(value);
-                continue;
-            }
-            NO_VALUE => {
-                // The argument lacks the value of its last letter.
-                steps.push(Step::Valueless(*value.last().expect("the letter is in it")));
-                return (steps, None);
-            }
-            letter => u8::try_from(letter).expect("any other is a byte"),
-        };
-        match letter {
-            letter if VALUED.contains(&letter) => steps.push(Step::Value(letter, value)),
-            letter if FLAGS.contains(&letter) => steps.push(Step::Flag(letter)),
-            letter => {
-                assert!(value.contains(&letter), "{letter} is not in {value:?}");
-                steps.push(Step::Unknown(letter));
-                return (steps, None);
-            }
-        }
-    }
-    (steps, Some(operands))
+/// The directories, or the text that stops the program and the argument that is blamed.
+type Outcome = Result<Vec<Vec<u8>>, (Text, Option<Vec<u8>>)>;
+
+/// The same by the program: what it has read, up to the first error, and the directories, or what stops it
+/// and the argument that is blamed.
+fn program_reads(arguments: &[CString]) -> (Wish, Outcome) {
+    let mut places = as_places(arguments);
+    let mut arguments = ZStrs::new(&mut places).expect("there is an end");
+    let mut options = Options::default();
+    let outcome = match read(&mut arguments, &mut options) {
+        Ok(()) => Ok(bytes(arguments)),
+        Err((text, blamed)) => Err((text, blamed.map(Iterator::collect))),
+    };
+    (Wish::from(options), outcome)
 }
 
 /// What a command line asks for.
@@ -357,41 +345,70 @@ impl From<Options> for Wish {
     }
 }
 
-/// What the options mean, by the rules of the specification: the wish, or the text that stops the
-/// program.
-fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> Result<Wish, Text> {
+/// What the options mean, by the rules of the specification: the wish, and the text that stops the program if
+/// there is one.
+fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> (Wish, Result<(), Text>) {
     let mut wish = Wish::default();
+    let outcome = steps.iter().try_for_each(|step| add(&mut wish, step));
+    let outcome = match operands {
+        Some([]) => outcome.and(Err(text::NO_DIRECTORY)),
+        _ => outcome,
+    };
+    (wish, outcome)
+}
+
+/// Adds what one step means.
+fn add(wish: &mut Wish, step: &Step) -> Result<(), Text> {
     let number = |value: &[u8]| -> Option<u32> {
         let value = std::str::from_utf8(value).ok()?;
         // Rust's own takes a plus sign.
         if value.starts_with('+') { None } else { value.parse().ok() }
     };
-    for step in steps {
-        match step {
-            Step::Flag(b'K') => wish.keep = true,
-            Step::Flag(b'c') => wish.let_through = true,
-            Step::Flag(b'w') => wish.killable = true,
-            Step::Flag(b'h') => return Err(text::USAGE),
-            Step::Flag(_) => return Err(text::VERSION),
-            Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_DELAY)?,
-            Step::Value(b'b', value) => {
-                let count = number(value).filter(|&count| count > 0);
-                wish.count = count.ok_or(text::BAD_COUNT)?;
-            }
-            Step::Value(_, value) => {
-                wish.second = match &value[..] {
-                    b"e" => Action::ERRNO,
-                    b"t" => Action::TRACE,
-                    _ => return Err(text::BAD_FILTER),
-                };
-            }
-            Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
-            Step::Valueless(_) => return Err(text::MISSING_VALUE),
+    match step {
+        Step::Flag(b'K') => wish.keep = true,
+        Step::Flag(b'c') => wish.let_through = true,
+        Step::Flag(b'w') => wish.killable = true,
+        Step::Flag(b'h') => return Err(text::USAGE),
+        Step::Flag(_) => return Err(text::VERSION),
+        Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_DELAY)?,
+        Step::Value(b'b', value) => {
+            let count = number(value).filter(|&count| count > 0);
+            wish.count = count.ok_or(text::BAD_COUNT)?;
         }
+        Step::Value(_, value) => {
+            wish.second = match &value[..] {
+                b"e" => Action::ERRNO,
+                b"t" => Action::TRACE,
+                _ => return Err(text::BAD_FILTER),
+            };
+        }
+        Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
+        Step::Valueless(_) => return Err(text::MISSING_VALUE),
     }
-    match operands {
-        Some([]) => Err(text::NO_DIRECTORY),
-        _ => Ok(wish),
+    Ok(())
+}
+
+/// Whether `blamed` is the right one for what stopped the program at the last of these steps that was taken.
+fn is_rightly_blamed(
+    blamed: Option<&[u8]>,
+    arguments: &[CString],
+    steps: &[Step],
+    wrong: Text,
+) -> bool {
+    // Without any argument there is none to blame.
+    let Some(blamed) = blamed else { return arguments.is_empty() };
+    let is_argument = arguments.iter().any(|argument| argument.as_bytes() == blamed);
+    if wrong == text::NO_DIRECTORY {
+        return arguments.last().is_some_and(|last| last.as_bytes() == blamed);
+    }
+    let mut wish = Wish::default();
+    match steps.iter().find(|step| add(&mut wish, step).is_err()).expect("one is wrong") {
+        Step::Value(_, value) => value == blamed,
+        // The argument lacks the value of its last letter.
+        Step::Valueless(letter) => is_argument && blamed.last() == Some(letter),
+        Step::Unknown(letter) => is_argument && blamed.contains(letter),
+        // Nobody is to blame for these.
+        Step::Flag(_) => true,
     }
 }
 
@@ -417,45 +434,116 @@ fn argument() -> impl Strategy<Value = CString> {
     ]
 }
 
-fn as_arguments(arguments: &[CString]) -> Vec<ZStr<'_>> {
-    arguments.iter().map(|argument| ZStr::from(argument.as_c_str())).collect()
+/// As the kernel passes them.
+fn as_places(arguments: &[CString]) -> Vec<Option<ZStr<'_>>> {
+    let strings = arguments.iter().map(|argument| Some(ZStr::from(argument.as_c_str())));
+    strings.chain([None]).collect()
+}
+
+/// The strings' bytes.
+fn bytes<'a>(strings: impl Iterator<Item = ZStr<'a>>) -> Vec<Vec<u8>> {
+    strings.map(Iterator::collect).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_scan_agrees_with_the_c_librarys_getopt(
+    fn the_program_agrees_with_the_c_librarys_getopt(
         arguments in proptest::collection::vec(argument(), 0..7)
     ) {
         let arguments = [vec![c"name".to_owned()], arguments].concat();
-        let expected = witness(&arguments);
-        let arguments = as_arguments(&arguments);
-        prop_assert_eq!(&scan(&arguments), &expected);
-
-        let expected = meaning(&expected.0, expected.1.as_deref());
-        let mut options = Options::default();
-        let actual = match read(&arguments, &mut options) {
-            Ok(()) => Ok(Wish::from(options)),
-            Err((stop, _)) => Err(stop),
-        };
-        prop_assert_eq!(actual, expected);
+        let (steps, operands) = witness(&arguments);
+        let (wish, stop) = meaning(&steps, operands.as_deref());
+        let (read, outcome) = program_reads(&arguments);
+        // Up to the first error as well.
+        prop_assert_eq!(read, wish);
+        match outcome {
+            Ok(directories) => {
+                prop_assert_eq!(stop, Ok(()));
+                prop_assert_eq!(Some(directories), operands);
+            }
+            Err((wrong, blamed)) => {
+                prop_assert_eq!(stop, Err(wrong));
+                let right = is_rightly_blamed(blamed.as_deref(), &arguments, &steps, wrong);
+                prop_assert!(right, "{:?} is blamed", blamed);
+            }
+        }
     }
 
     #[test]
-    fn the_directories_are_the_operands(
+    fn the_program_agrees_with_the_plain_model(
         arguments in proptest::collection::vec(argument(), 0..7)
     ) {
-        let arguments = [vec![c"name".to_owned()], arguments].concat();
-        let arguments = as_arguments(&arguments);
-        let mut walk = Scan::new(&arguments);
-        let directories: Vec<Vec<u8>> =
-            std::iter::from_fn(|| walk.next_directory()).map(Iterator::collect).collect();
-        let operands: Vec<Vec<u8>> = Scan::new(&arguments)
-            .filter(|&(letter, _)| letter == OPERAND)
-            .map(|(_, value)| value.collect())
-            .collect();
-        prop_assert_eq!(directories, operands);
+        let plain: Vec<Vec<u8>> =
+            arguments.iter().map(|argument| argument.as_bytes().to_vec()).collect();
+        let named = [vec![c"name".to_owned()], arguments].concat();
+        match (program_reads(&named), model(&plain)) {
+            ((wish, Ok(directories)), Verdict::Run(plan)) => {
+                let second = match plan.second {
+                    None => Action::NONE,
+                    Some('e') => Action::ERRNO,
+                    Some(_) => Action::TRACE,
+                };
+                prop_assert_eq!(wish, Wish {
+                    delay: plan.delay,
+                    second,
+                    keep: plan.keep,
+                    killable: plan.killable,
+                    let_through: plan.let_through,
+                    count: plan.count,
+                });
+                prop_assert_eq!(directories, plan.directories);
+            }
+            ((_, Err((text::USAGE, _))), Verdict::Help)
+            | ((_, Err((text::VERSION, _))), Verdict::Version) => {}
+            ((_, Err((wrong, blamed))), Verdict::Wrong(wanted)) => {
+                prop_assert!(wrong != text::USAGE && wrong != text::VERSION);
+                prop_assert!(wanted.is_none() || blamed == wanted, "{:?} is blamed", blamed);
+            }
+            (found, wanted) => prop_assert!(false, "{:?} instead of {:?}", found, wanted),
+        }
+    }
+
+    #[test]
+    fn the_strings_that_are_kept_stay_in_their_order(
+        // For each string: whether it is kept, and how many that follow it are taken off.
+        each in proptest::collection::vec((any::<bool>(), 0_usize..3), 0..9),
+        stop in proptest::option::weighted(0.2, 0_usize..9),
+    ) {
+        let strings: Vec<CString> =
+            (0..each.len()).map(|i| CString::new(i.to_string()).unwrap()).collect();
+        let (mut kept, mut taken) = (vec![], vec![]);
+        let mut rest = strings.iter().zip(&each).enumerate();
+        let mut wanted = Ok(());
+        while let Some((i, (string, &(keep, more)))) = rest.next() {
+            if stop == Some(i) {
+                wanted = Err(i);
+                break;
+            }
+            taken.extend(rest.by_ref().take(more).map(|(_, (string, _))| string.as_bytes().to_vec()));
+            if keep {
+                kept.push(string.as_bytes().to_vec());
+            }
+        }
+
+        let mut places = as_places(&strings);
+        let found = ZStrs::new(&mut places).expect("there is an end");
+        let mut off = vec![];
+        let outcome = found.retain(|string, rest| {
+            let i: usize = String::from_utf8(string.collect()).unwrap().parse().unwrap();
+            if stop == Some(i) {
+                return Err(i);
+            }
+            off.extend(bytes(rest.take(each[i].1)));
+            Ok(each[i].0)
+        });
+        prop_assert_eq!(outcome, wanted);
+        prop_assert_eq!(off, taken);
+        if wanted.is_ok() {
+            prop_assert_eq!(found.is_empty(), kept.is_empty());
+            prop_assert_eq!(bytes(found), kept);
+        }
     }
 
     #[test]
@@ -473,19 +561,25 @@ proptest! {
             CString::new(value).unwrap(),
             c"/x".to_owned(),
         ];
-        let arguments = as_arguments(&arguments);
-        let mut options = Options::default();
-        let actual = read(&arguments, &mut options);
-        prop_assert_eq!(actual.ok().map(|()| options.delay), expected);
+        let (wish, outcome) = program_reads(&arguments);
+        prop_assert_eq!(outcome.ok().map(|_| wish.delay), expected);
     }
 }
 
 #[test]
-fn an_empty_argument_vector_has_no_items() {
-    assert!(Scan::new(&[]).next().is_none());
-    let mut options = Options::default();
-    let stop = read(&[], &mut options).expect_err("there is no directory");
-    assert_eq!(stop.0, text::NO_DIRECTORY);
+fn an_empty_argument_vector_has_no_directory() {
+    let (wish, outcome) = program_reads(&[]);
+    assert_eq!(outcome, Err((text::NO_DIRECTORY, None)));
+    assert_eq!(wish, Wish::default());
+}
+
+#[test]
+fn strings_without_an_end_are_none() {
+    assert!(ZStrs::new(&mut []).is_none());
+    assert!(ZStrs::new(&mut [Some(ZStr::from(c"x"))]).is_none());
+    assert_eq!(bytes(ZStrs::new(&mut [None]).expect("there is an end")), Vec::<Vec<u8>>::new());
+    let mut places = [Some(ZStr::from(c"x")), None, Some(ZStr::from(c"y"))];
+    assert_eq!(bytes(ZStrs::new(&mut places).expect("there is an end")), [b"x"]);
 }
 
 #[test]

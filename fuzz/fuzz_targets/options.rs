@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use libfuzzer_sys::fuzz_target;
 use seccomp_notify_min::filter::Action;
-use seccomp_notify_min::options::{Options, Scan, read};
-use seccomp_notify_min::sys::ZStr;
+use seccomp_notify_min::options::{Options, read};
+use seccomp_notify_min::sys::{ZStr, ZStrs};
 use seccomp_notify_min::text;
 
 #[path = "../../tests/model/mod.rs"]
@@ -18,17 +18,19 @@ fuzz_target!(|input: &[u8]| {
     let arguments: Vec<Vec<u8>> = input.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
     let strings: Vec<CString> =
         arguments.iter().map(|argument| CString::new(argument.clone()).unwrap()).collect();
-    let mut given = vec![ZStr::from(c"seccomp-notify-min")];
-    given.extend(strings.iter().map(|string| ZStr::from(string.as_c_str())));
+    let mut given = vec![Some(ZStr::from(c"seccomp-notify-min"))];
+    given.extend(strings.iter().map(|string| Some(ZStr::from(string.as_c_str()))));
+    given.push(None);
+    let mut given = ZStrs::new(&mut given).expect("there is an end");
 
     let mut options = Options::default();
-    match (read(&given, &mut options), model(&arguments)) {
+    match (read(&mut given, &mut options), model(&arguments)) {
         (Err((text, _)), Verdict::Help) => assert_eq!(text, text::USAGE),
         (Err((text, _)), Verdict::Version) => assert_eq!(text, text::VERSION),
         (Err((text, named)), Verdict::Wrong(wanted)) => {
             assert!(text != text::USAGE && text != text::VERSION);
             if let Some(wanted) = wanted {
-                assert_eq!(named.collect::<Vec<u8>>(), wanted);
+                assert_eq!(named.map(Iterator::collect::<Vec<u8>>), Some(wanted));
             }
         }
         (Ok(()), Verdict::Run(plan)) => {
@@ -43,9 +45,7 @@ fuzz_target!(|input: &[u8]| {
             );
             let letters = (options.keep(), options.killable(), options.let_through());
             assert_eq!(letters, (plan.keep, plan.killable, plan.let_through));
-            let mut scan = Scan::new(&given);
-            let directories: Vec<Vec<u8>> =
-                std::iter::from_fn(|| scan.next_directory()).map(Iterator::collect).collect();
+            let directories: Vec<Vec<u8>> = given.map(Iterator::collect).collect();
             assert_eq!(directories, plan.directories);
         }
         (found, wanted) => panic!("{found:?} instead of {wanted:?}"),
