@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use common::promises::{self, FIRST_BYTES, Promise, Repeat, SHORT, TIMES, Way};
+use common::promises::{self, FIRST_BYTES, Promise, SHORT, Way};
 use common::{Beneath, Outcome, Packet, Running, Stream, program};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
@@ -23,31 +23,27 @@ use nix::unistd::{Pid, pipe2};
 
 /// Tries a promise as often as it says.
 fn hold(promise: fn(&OsStr) -> Promise) {
-    let at_once = if promise("/".as_ref()).repeat == Repeat::AtOnce { TIMES } else { 1 };
-    thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(|| hold_beneath(promise)))));
+    let trials = promise("/".as_ref()).trials();
+    thread::scope(|scope| (0..trials).for_each(|_| drop(scope.spawn(|| hold_beneath(promise)))));
 }
 
 /// The same beneath one directory.
 fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let beneath = Beneath::new();
-    let Promise { before, lines, repeat } = promise(beneath.path().as_os_str());
-    before.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    let promise = promise(beneath.path().as_os_str());
+    promise.before.iter().for_each(|path| std::fs::create_dir(path).unwrap());
     let before = beneath.contents();
-    for line in &lines {
-        for _ in 0..if repeat == Repeat::InARow { TIMES } else { 1 } {
-            for &way in line.ways {
-                let run = run(&line.arguments, way);
-                if let Err(why) = (line.judge)(&run) {
-                    panic!("{way:?}: {why}\nthe run: {run:#?}");
-                }
-                for path in &line.made {
-                    let mode = std::fs::symlink_metadata(path).unwrap().permissions().mode();
-                    assert_eq!(mode, promises::MADE, "{path:?}");
-                    std::fs::remove_dir(path).unwrap();
-                }
-                assert_eq!(beneath.contents(), before);
-            }
+    for (line, way) in promise.runs() {
+        let run = run(&line.arguments, way);
+        if let Err(why) = (line.judge)(&run) {
+            panic!("{way:?}: {why}\nthe run: {run:#?}");
         }
+        for path in &line.made {
+            let mode = std::fs::symlink_metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode, promises::MADE, "{path:?}");
+            std::fs::remove_dir(path).unwrap();
+        }
+        assert_eq!(beneath.contents(), before);
     }
 }
 
@@ -71,7 +67,7 @@ fn run(arguments: &[OsString], way: Way) -> Outcome {
             let run = program(arguments).streams(|command| {
                 command.stdout(full_device()).stderr(writer);
             });
-            read_to_the_end(run.start(), reader, Stream::Err, None)
+            read_to_the_end(run.start(), reader, Stream::Err, Duration::ZERO)
         }
         Way::FullErrorDevice => {
             let run = program(arguments).streams(|command| {
@@ -108,22 +104,19 @@ fn through_a_pipe(arguments: &[OsString], way: Way) -> Outcome {
             drop(reader);
             run.finish()
         }
-        Some(reader) if way == Way::Pipe => read_to_the_end(run, reader, Stream::Both, None),
-        Some(reader) => read_to_the_end(run, reader, Stream::Out, Some(Duration::from_millis(5))),
+        Some(reader) if way == Way::Pipe => {
+            read_to_the_end(run, reader, Stream::Both, Duration::ZERO)
+        }
+        Some(reader) => read_to_the_end(run, reader, Stream::Out, Duration::from_millis(5)),
     }
 }
 
 /// Reads all that comes through a pipe, with a nap before each read: one packet, of whose writers
 /// nothing is known.
-fn read_to_the_end(
-    run: Running,
-    mut reader: File,
-    stream: Stream,
-    nap: Option<Duration>,
-) -> Outcome {
+fn read_to_the_end(run: Running, mut reader: File, stream: Stream, nap: Duration) -> Outcome {
     let (mut bytes, mut some) = (Vec::new(), [0; 7000]);
     loop {
-        nap.map(thread::sleep);
+        thread::sleep(nap);
         match reader.read(&mut some).unwrap() {
             0 => break,
             read => bytes.extend(&some[..read]),

@@ -18,7 +18,7 @@ pub const MADE: u32 = 0o040_600;
 pub enum Repeat {
     /// Once for each way to watch it.
     Once,
-    /// [`TIMES`] in a row.
+    /// [`TIMES`] in a row, in one way to watch it after the other.
     InARow,
     /// [`TIMES`] at once, each beneath a directory of its own.
     AtOnce,
@@ -105,6 +105,21 @@ pub struct Promise {
     /// The directories that are there before.
     pub before: Vec<OsString>,
     pub lines: Vec<Line>,
+}
+
+impl Promise {
+    /// The runs of one trial, in their order.
+    pub fn runs(&self) -> impl Iterator<Item = (&Line, Way)> {
+        self.lines.iter().flat_map(|line| {
+            let times = if self.repeat == Repeat::InARow { TIMES } else { line.ways.len() };
+            line.ways.iter().cycle().take(times).map(move |&way| (line, way))
+        })
+    }
+
+    /// How many trials there are at once, each beneath a directory of its own.
+    pub fn trials(&self) -> usize {
+        if self.repeat == Repeat::AtOnce { TIMES } else { 1 }
+    }
 }
 
 fn once(line: Line) -> Promise {
@@ -298,10 +313,14 @@ promises! {
 
     /// The buffers' sizes are the program's own business; every length up to past two of them.
     fn lines_around_the_size_of_the_buffer_are_one_write_each(_beneath: &OsStr) -> Promise {
-        let lengths = (1..40).chain(200..300).chain(400..600);
-        let lines = lengths.map(|length| {
-            let path = format!("/{}", "x".repeat(length));
-            Line::of(&[&path], Script::new().directory(&path, EPERM)).ways(&[Way::Apart])
+        let lengths: Vec<usize> = (1..40).chain(200..300).chain(400..600).collect();
+        // A hundred runs of the program cost an emulated machine seconds.
+        let lines = lengths.chunks(10).map(|lengths| {
+            let paths: Vec<_> =
+                lengths.iter().map(|&length| format!("/{}", "x".repeat(length))).collect();
+            let script =
+                paths.iter().fold(Script::new(), |script, path| script.directory(path, EPERM));
+            Line::of(&paths, script).ways(&[Way::Apart])
         });
         Promise { repeat: Repeat::Once, before: Vec::new(), lines: lines.collect() }
     }
@@ -320,7 +339,7 @@ promises! {
     fn a_slow_reader_gets_everything(_beneath: &OsStr) -> Promise {
         // More than a pipe holds.
         let path = format!("/{}", "slow".repeat(25_000));
-        let line = Line::judged(&[path.clone()], move |run| {
+        let line = Line::judged(&[&path.clone()], move |run| {
             status_0(run)?;
             let all = run.out();
             // A pipe keeps together what fits into PIPE_BUF bytes, not more (pipe(7)): the only line that
