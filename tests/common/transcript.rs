@@ -1,8 +1,9 @@
 //! What a run must print: the specification's transcript, written out here once more, line by line and
 //! write by write. How the program is run lives in the parent module.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use super::{Ended, Outcome, Packet, Run, Stream, program};
 
@@ -98,10 +99,41 @@ impl Script {
         }
     }
 
-    /// The same, with what is wrong as a text.
+    /// The directories that the run makes.
+    pub fn made(&self) -> Vec<OsString> {
+        let is_made = |fate: &Fate| matches!(fate, Fate::Created | Fate::Permitted);
+        let made = self.directories.iter().filter(|(_, fate)| is_made(fate));
+        made.map(|(path, _)| OsString::from_vec(path.clone())).collect()
+    }
+
+    /// Compares what came through a pipe, where writes and writers are not told apart: the lines, in
+    /// any order, with N for the numbers that only the run can tell.
+    pub fn compare_lines(&self, said: &[u8]) -> Result<(), String> {
+        let lines = |text: &[u8]| -> Vec<String> {
+            let text = String::from_utf8_lossy(text);
+            let mut lines: Vec<String> = text.lines().map(unnumbered).collect();
+            lines.sort();
+            lines
+        };
+        let asked = self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::Unasked(_)));
+        let numbers = Numbers { target: 1, tracer: 2, ids: asked.map(|_| "0".into()).collect() };
+        let writes = [self.target(&numbers), self.tracer(&numbers), self.parent()].concat();
+        let expected: Vec<u8> = writes.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        let (expected, said) = (lines(&expected), lines(said));
+        if said != expected {
+            return Err(format!("expected {expected:#?}\n     got {said:#?}"));
+        }
+        Ok(())
+    }
+
+    /// The same as [`Self::check`], with what is wrong as a text.
     pub fn compare(&self, outcome: &Outcome) -> Result<(), String> {
         if outcome.ended != Ended::Status(0) {
             return Err(format!("ended with {:?}", outcome.ended));
+        }
+        let asked = self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::Unasked(_)));
+        if outcome.took < Duration::from_secs(u64::from(self.delay)) * asked.count() as u32 {
+            return Err(format!("ended after {:?}", outcome.took));
         }
         let writers = outcome.by_writer();
         let speaker = |beginning: &str| {
@@ -272,6 +304,15 @@ fn ids(packets: &[&Packet]) -> Vec<String> {
         Some(line.strip_prefix("Tracer: got notification")?.split_once("; ID is ")?.1.to_owned())
     };
     packets.iter().filter_map(id).collect()
+}
+
+/// The line with N in the place of every number, decimal or hexadecimal, that is a word of its own.
+fn unnumbered(line: &str) -> String {
+    let word = |word: &str| {
+        let is_number = word.trim_end_matches(';').chars().all(|c| c.is_ascii_hexdigit());
+        if is_number { "N".into() } else { word.to_owned() }
+    };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Compares a process's writes with the expected ones.

@@ -1,12 +1,16 @@
 //! What is tried on each kernel, and what must come of it: a shell function for the machine (`init.sh`
 //! has its vocabulary) beside the judgement of its report, case by case, in the order in which they run.
 
+use std::ffi::OsStr;
+
+use crate::common::promises::{self, Promise};
 use crate::images::Architecture;
 use crate::machine::Report;
 use crate::transcript::{
     self, ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID,
     judge,
 };
+use crate::watched;
 
 /// The kernel that a case ran on.
 pub struct Kernel {
@@ -24,11 +28,45 @@ impl Kernel {
 
 type Outcome = Result<(), String>;
 
+#[derive(Clone, Copy)]
 pub struct Case {
     /// A trial's name ends with it, and it is the shell function's.
     pub name: &'static str,
     script: &'static str,
-    pub judge: fn(&Kernel, &Report) -> Outcome,
+    judge: Judge,
+}
+
+#[derive(Clone, Copy)]
+enum Judge {
+    Case(fn(&Kernel, &Report) -> Outcome),
+    /// One that tests/common/promises.rs has.
+    Promise(fn(&OsStr) -> Promise),
+}
+
+impl Case {
+    /// Judges what was reported of it.
+    pub fn judge(&self, kernel: &Kernel, report: &Report) -> Outcome {
+        match self.judge {
+            Judge::Case(judge) => judge(kernel, report),
+            Judge::Promise(of) => {
+                ended(report, 0)?;
+                silent(report)?;
+                watched::judge(of, &report.stdout, &report.facts)
+            }
+        }
+    }
+
+    /// Whether what it reports is for people too.
+    pub fn is_text(&self) -> bool {
+        matches!(self.judge, Judge::Case(_))
+    }
+}
+
+/// All cases, in the order in which they run: what is promised of the transcript, and what is tried on
+/// machines alone.
+pub fn all() -> impl Iterator<Item = Case> {
+    let promised = |&(name, of)| Case { name, script: "watched $1", judge: Judge::Promise(of) };
+    promises::ALL.iter().map(promised).chain(CASES.iter().copied())
 }
 
 const fn case(
@@ -36,7 +74,7 @@ const fn case(
     script: &'static str,
     judge: fn(&Kernel, &Report) -> Outcome,
 ) -> Case {
-    Case { name, script, judge }
+    Case { name, script, judge: Judge::Case(judge) }
 }
 
 /// The program as the first process of the machine: a boot of its own, with nothing but the program
@@ -48,7 +86,7 @@ pub const AS_INIT_PARAMETERS: &str = "rdinit=/seccomp-notify-min -- -K /tmp/x /b
 /// The case that needs a 32-bit program, which may not be had.
 pub const FOREIGN: &str = "a_32_bit_program_under_the_filter";
 
-pub const CASES: &[Case] = &[
+const CASES: &[Case] = &[
     case("main_job", "run -K /tmp/x /bye; facts /tmp/x /bye", |_, report| {
         ended(report, 0)?;
         found(report, &["/tmp/x: directory 600 root", "/bye: absent"])?;
@@ -123,46 +161,6 @@ pub const CASES: &[Case] = &[
             )
         },
     ),
-    case("second_filter_errno", "run -f e /tmp/x /bye; facts /tmp/x", |_, report| {
-        ended(report, 0)?;
-        found(report, &["/tmp/x: absent"])?;
-        // No call ever waits for the tracer, which may be killed before it says a word.
-        let tracer: &[&str] = if report.stdout.contains("Tracer:") { &[TRACER_PID] } else { &[] };
-        second_filter_errno(report, tracer, &[ENDED, KILLING])
-    }),
-    // Nothing tells this tracer that the target has ended but what the kernel of its time has for it.
-    case("second_filter_errno_and_keep", "run -Kfe /tmp/x /bye; facts /tmp/x", |_, report| {
-        ended(report, 0)?;
-        found(report, &["/tmp/x: absent"])?;
-        second_filter_errno(report, &[TRACER_PID], &[ENDED])
-    }),
-    case("second_filter_trace", "run -f t -K /tmp/x /bye; facts /tmp/x", |_, report| {
-        ended(report, 0)?;
-        found(report, &["/tmp/x: directory 600 root"])?;
-        main_job(report, "/tmp/x")
-    }),
-    case("delay", "run -d 1 /tmp/x; facts /tmp/x", |_, report| {
-        ended(report, 0)?;
-        found(report, &["/tmp/x: directory 600 root"])?;
-        one_path(
-            report,
-            &["Target process: SUCCESS: mkdir(2) returned = 6"],
-            &[GOT, "Tracer: delaying for 1 seconds: 1", "Tracer: mkdir(\"/tmp/x\", 600)"],
-            &[ENDED, KILLING],
-            &[],
-        )
-    }),
-    case("keep_without_bye", "run -K /tmp/x; facts /tmp/x", |_, report| {
-        ended(report, 0)?;
-        found(report, &["/tmp/x: directory 600 root"])?;
-        one_path(
-            report,
-            &["Target process: SUCCESS: mkdir(2) returned = 6"],
-            &[GOT, "Tracer: mkdir(\"/tmp/x\", 600)"],
-            &[ENDED],
-            &[],
-        )
-    }),
     case("measuring", "run -b 200 /nope", |_, report| {
         ended(report, 0)?;
         silent(report)?;
@@ -216,22 +214,6 @@ pub const CASES: &[Case] = &[
         found(report, &["/tmp/x: directory 600 root"])?;
         main_job(report, "/tmp/x")
     }),
-    case(
-        "signal_during_the_delay",
-        "background -K -d 2 /tmp/x
-         await delaying; kill -INT $(number_of 'Target process'); collect; facts /tmp/x",
-        |_, report| {
-            ended(report, 0)?;
-            found(report, &["/tmp/x: absent"])?;
-            one_path(
-                report,
-                &["Target process: received signal"],
-                &[GOT, "Tracer: delaying for 2 seconds: 2 1", GONE],
-                &[ENDED],
-                &["Target process: mkdir: Interrupted system call", DIED_POST_DELAY],
-            )
-        },
-    ),
     // Linux 5.19: a call that was received is not taken away by a signal that has a handler.
     case(
         "signal_during_the_delay_of_a_killable_wait",
@@ -430,9 +412,9 @@ const DIED_POST_DELAY: &str =
 
 /// The init script with all cases.
 pub fn init() -> String {
-    let function = |case: &Case| format!("case_{}() {{\n{}\n}}", case.name, case.script);
-    let functions: Vec<String> = CASES.iter().map(function).collect();
-    let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    let function = |case: Case| format!("case_{}() {{\n{}\n}}", case.name, case.script);
+    let functions: Vec<String> = all().map(function).collect();
+    let names: Vec<&str> = all().map(|case| case.name).collect();
     include_str!("init.sh")
         .replace("\n@CASES@\n", &format!("\n{}\n", functions.join("\n")))
         .replace("in @NAMES@;", &format!("in {};", names.join(" ")))
@@ -529,24 +511,6 @@ fn by_user(_: &Kernel, report: &Report) -> Outcome {
 /// The transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp.
 fn beneath_tmp_fails(report: &Report, error: &str) -> Outcome {
     transcript::beneath_tmp_fails(&report.stdout, &report.stderr, error)
-}
-
-fn second_filter_errno(report: &Report, tracer: &[&str], parent: &[&str]) -> Outcome {
-    judge(
-        &report.stdout,
-        &report.stderr,
-        &Expected {
-            target: &[
-                TARGET_PID,
-                "Target process: about to make directory \"/tmp/x\"",
-                "Target process: about to make directory \"/bye\"",
-                TARGET_ENDS,
-            ],
-            tracer,
-            parent,
-            errors: &["Target process: mkdir: Operation not supported"; 2],
-        },
-    )
 }
 
 /// The transcript of one run for /tmp/x alone, given what target and tracer say about it.

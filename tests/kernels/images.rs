@@ -69,6 +69,8 @@ pub struct Images {
     pub program: Vec<u8>,
     /// The helper that runs another program under the project's filter.
     pub under_filter: Vec<u8>,
+    /// The helper that runs the program by a plan and tells what it writes.
+    pub watch: Vec<u8>,
     /// How they were built, in a few words.
     pub how: String,
 }
@@ -89,13 +91,16 @@ pub fn build(architecture: &Architecture) -> Result<Images, Unbuilt> {
 }
 
 fn build_with(toolchain: &Toolchain, architecture: &Architecture) -> Result<Images, String> {
-    let helper = host::project().join("tests/kernels/under-filter");
+    let helpers = host::project().join("tests/kernels");
     let program = toolchain.build(architecture, host::project(), "seccomp-notify-min")?;
-    let under_filter = toolchain.build(architecture, &helper, "under-filter")?;
+    let under_filter =
+        toolchain.build(architecture, &helpers.join("under-filter"), "under-filter")?;
+    let watch = toolchain.build(architecture, &helpers.join("watch"), "watch")?;
     let read = |path: PathBuf| fs::read(&path).map_err(|e| format!("{}: {e}", path.display()));
     Ok(Images {
         program: read(program)?,
         under_filter: read(under_filter)?,
+        watch: read(watch)?,
         how: toolchain.name().into(),
     })
 }

@@ -38,8 +38,9 @@ await() {
     tries=500
     until grep -q "$1" /run/kept.out; do
         tries=$((tries - 1))
-        if [ $tries = 0 ]; then
-            echo "no '$1' came" >&3
+        # One that has ended executes nothing any more.
+        if [ $tries = 0 ] || [ ! -e "/proc/$job/exe" ]; then
+            grep -q "$1" /run/kept.out || echo "no '$1' came" >&3
             break
         fi
         usleep 20000
@@ -57,7 +58,7 @@ collect() {
 # The processes that execute the program or the helper, but for those that have ended.
 ours() {
     ls -l /proc/[0-9]*/exe 2>/dev/null |
-        sed -n 's,.* /proc/\([0-9]*\)/exe -> .*\(seccomp-notify-min\|under-filter\|unreadable\).*,\1,p'
+        sed -n 's,.* /proc/\([0-9]*\)/exe -> .*\(seccomp-notify-min\|under-filter\|unreadable\|watch\).*,\1,p'
 }
 # Gives them three seconds to end.
 await_none() {
@@ -68,11 +69,28 @@ await_none() {
     done
 }
 
+# A promise of the transcript: its plans, all at once, each watched write by write. The records are much that is
+# alike: they are packed.
+watched() {
+    status=0
+    jobs=
+    for plan in /watched/"$1".*; do
+        /watch "$plan" >"/run/records.${plan##*.}" 3>&- &
+        jobs="$jobs $!"
+    done
+    for job in $jobs; do
+        wait "$job" || status=$?
+    done
+    cat /run/records.* | gzip -c | base64 -w 0
+    rm /run/records.*
+    find /tmp >&3
+}
+
 @CASES@
 
 if [ $# = 1 ]; then
     status=
-    "case_$1"
+    "case_$1" "$1"
     exit "$status"
 fi
 

@@ -14,6 +14,8 @@
 //! A machine that cannot be had is reported as ignored, with the reason, and never as passed.
 
 mod cases;
+#[path = "../common/mod.rs"]
+mod common;
 mod host;
 mod images;
 mod initramfs;
@@ -22,6 +24,7 @@ mod matrix;
 mod packages;
 mod recipe;
 mod transcript;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -34,7 +37,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use cases::{AS_INIT, AS_INIT_PARAMETERS, CASES, FOREIGN, Kernel};
+use cases::{AS_INIT, AS_INIT_PARAMETERS, FOREIGN, Kernel};
 use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
 use initramfs::Initramfs;
 use machine::Report;
@@ -215,7 +218,7 @@ fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static str)>
 }
 
 fn case_names() -> impl Iterator<Item = &'static str> {
-    CASES.iter().map(|case| case.name).chain([AS_INIT])
+    cases::all().map(|case| case.name).chain([AS_INIT])
 }
 
 fn trial_name(architecture: &Architecture, series: &str, case: &str) -> String {
@@ -439,6 +442,10 @@ fn boot(
     initramfs.program("init", cases::init().as_bytes());
     initramfs.program("seccomp-notify-min", &images.program);
     initramfs.program("under-filter", &images.under_filter);
+    initramfs.program("watch", &images.watch).directory("watched", 0o755);
+    for (name, plan) in watched::plans() {
+        initramfs.program(&format!("watched/{name}"), &plan);
+    }
     initramfs.directory("bin", 0o755).program("bin/busybox", &kernel.busybox);
     if let Ok(foreign) = &kernel.foreign {
         initramfs.directory("bin32", 0o755).program("bin32/true", foreign);
@@ -494,7 +501,7 @@ fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
         Machine::Failed(reason) => return (Cell::Failed, Err(reason.into())),
         Machine::Ran(run) => run,
     };
-    let outcome = match CASES.iter().find(|case| case.name == name) {
+    let outcome = match cases::all().find(|case| case.name == name) {
         None => run.as_init.clone().and_then(|console| cases::judge_as_init(&console)),
         Some(case) => {
             if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
@@ -502,7 +509,7 @@ fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
             }
             match run.reports.get(name) {
                 None => Err("the machine reported nothing".into()),
-                Some(report) => judge_report(case, &run.kernel, report),
+                Some(report) => judge_report(&case, &run.kernel, report),
             }
         }
     };
@@ -513,13 +520,14 @@ fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
 }
 
 fn judge_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<(), String> {
-    let judged = (case.judge)(kernel, report).and_then(|()| match report.left.as_str() {
+    let judged = case.judge(kernel, report).and_then(|()| match report.left.as_str() {
         "" => Ok(()),
         left => Err(format!("still running three seconds later: {left}")),
     });
+    let stdout = if case.is_text() { &report.stdout } else { "(records)\n" };
     let shown = format!(
-        "status {}\n--- standard output\n{}--- standard error\n{}--- found\n{}",
-        report.status, report.stdout, report.stderr, report.facts
+        "status {}\n--- standard output\n{stdout}--- standard error\n{}--- found\n{}",
+        report.status, report.stderr, report.facts
     );
     if env::var_os("KERNELS_SHOW").is_some() {
         eprintln!("{} {} {}: {shown}", kernel.architecture.name, kernel.release, case.name);
