@@ -172,7 +172,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo test --test release -- --ignored", "takes long; it is run before a release"),
     ("export KERNEL=/boot/vmlinuz-…", "tests/kernels takes the kernels of Debian's packages"),
     ("kill -INT", "tests/transcript.rs and tests/deaths.rs interrupt the target"),
-    ("man ./seccomp-notify-min.1", "tests/manual.rs asks mandoc about the page"),
+    ("man ./seccomp-notify-min.1", "tests/manual.rs asks mandoc and groff about the page"),
     (
         "rustup target add aarch64-unknown-linux-gnu riscv64gc-unknown-linux-gnu",
         "changes its reader's toolchain",
