@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::document::{compare, read};
+use common::document::read;
+use common::shown::compare;
 use common::usage;
 use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text;

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use common::document::{compare, read};
+use common::document::read;
+use common::shown::compare;
 use common::{copy_project, is_installed, sandbox_filter, skipped};
 use host::Ran;
 

@@ -12,6 +12,7 @@
 #![allow(dead_code)] // each test uses its part
 
 pub mod document;
+pub mod shown;
 pub mod transcript;
 pub mod usage;
 

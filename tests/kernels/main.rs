@@ -14,6 +14,9 @@
 //! A machine that cannot be had is reported as ignored, with the reason, and never as passed.
 
 mod cases;
+#[allow(dead_code)] // its documents are read elsewhere
+#[path = "../common/document.rs"]
+mod document;
 mod host;
 mod images;
 mod initramfs;
@@ -185,11 +188,11 @@ fn main() -> ExitCode {
         eprintln!("{}", matrix.table());
     }
     eprintln!("the whole took {} s", start.elapsed().as_secs());
-    if env::var("KERNELS_README").is_ok_and(|value| value == "write") {
+    if document::is_asked_for("KERNELS_README") {
         let is_whole = conclusion.num_filtered_out == 0
             && conclusion.num_passed + conclusion.num_ignored == total as u64;
         let written = if is_whole {
-            matrix::write_to_readme("kernels", &matrix.table())
+            document::put("kernels", &matrix.table())
         } else {
             Err("only a whole run without a failure is written to README.md".into())
         };
