@@ -255,7 +255,7 @@ fn breakdown_by_parts() {
     assert_eq!(sum, image().len(), "the parts are the whole");
     let shown = format!("```\n{table}```\n");
     if document::is_asked_for("SIZE_README") {
-        document::put("size", &shown);
+        document::put("size", &shown).expect("README.md can be written");
     } else if is_the_compiler("README.md's table") && cfg!(not(feature = "backend-sc")) {
         let readme = document::read("README.md");
         assert!(

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::document::{compare, read};
+use common::document::read;
+use common::shown::compare;
 use common::usage;
 use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text;
@@ -128,35 +129,46 @@ fn the_manual_names_each_exit_status() {
     assert_eq!(statuses, ["0", "1", "77"]);
 }
 
-#[test]
-fn mandoc_has_nothing_to_say_about_the_manual() {
-    if !common::is_installed("mandoc") {
-        common::skipped("mandoc -T lint", "mandoc is not installed");
-        return;
+/// The two that format manual pages on Linux, asked for every complaint and no page.
+const FORMATTERS: [&[&str]; 2] =
+    [&["mandoc", "-T", "lint"], &["groff", "-mdoc", "-ww", "-T", "utf8", "-z"]];
+
+/// What each formatter that is installed says about a page.
+fn complaints(page: &Path) -> Vec<(&'static str, String)> {
+    let mut said = Vec::new();
+    for command in FORMATTERS {
+        if !common::is_installed(command[0]) {
+            common::skipped(&command.join(" "), format!("{} is not installed", command[0]));
+            continue;
+        }
+        let output = Command::new(command[0]).args(&command[1..]).arg(page).output();
+        let output = output.expect("it starts");
+        let all = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        // Which other manuals are installed and indexed here says nothing about this page.
+        let about_the_page = all.lines().filter(|line| {
+            !line.starts_with("mandoc: outdated mandoc.db") && !line.contains("manual not found")
+        });
+        said.push((command[0], about_the_page.collect::<Vec<_>>().join("\n")));
     }
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let lint = Command::new("mandoc").args(["-T", "lint"]).arg(page).output().expect("it starts");
-    let said = [lint.stdout, lint.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    // Which other manuals are installed and indexed here says nothing about this page.
-    let about_the_page = said.lines().filter(|line| {
-        !line.starts_with("mandoc: outdated mandoc.db") && !line.contains("manual not found")
-    });
-    assert_eq!(about_the_page.collect::<Vec<_>>().join("\n"), "");
+    said
 }
 
-/// What mandoc says of a page that is wrong, so that its silence means something.
 #[test]
-fn mandoc_would_have_something_to_say() {
-    if !common::is_installed("mandoc") {
-        common::skipped("mandoc -T lint", "mandoc is not installed");
-        return;
+fn no_formatter_has_anything_to_say_about_the_manual() {
+    for (formatter, said) in complaints(&Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)) {
+        assert_eq!(said, "", "{formatter}");
     }
+}
+
+/// What they say of a page that is wrong, so that their silence means something.
+#[test]
+fn each_formatter_would_have_something_to_say() {
     let room = tempfile::tempdir().expect("a directory can be made");
     let page = room.path().join("wrong.1");
-    fs::write(&page, read(PAGE).replacen(".El\n", "", 1)).expect("a file can be written");
-    let lint = Command::new("mandoc").args(["-T", "lint"]).arg(page).output().expect("it starts");
-    assert!(String::from_utf8_lossy(&lint.stdout).contains("wrong.1"), "{lint:?}");
+    fs::write(&page, read(PAGE) + ".Zz\n").expect("a file can be written");
+    for (formatter, said) in complaints(&page) {
+        assert!(said.contains("wrong.1") && said.contains("Zz"), "{formatter}: {said}");
+    }
 }
 
 #[test]

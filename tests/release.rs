@@ -1,9 +1,12 @@
 //! The release archives: two copies of the project in different folders, with sources of different ages, by people
-//! with different homes, languages and time zones, seconds apart, give the same bytes, and what is in them is
-//! what README.md says. `cargo test --test release -- --ignored` runs it: it builds tools/release and the
-//! program twice from nothing, and the crates' sources come from the copies that cargo has kept, or over the
-//! network where it has none.
+//! with different homes, languages and time zones, decades apart by their clocks, give the same bytes, and what
+//! is in them is what README.md says. `cargo test --test release -- --ignored` runs it: it builds tools/release
+//! and the program twice from nothing, and the crates' sources come from the copies that cargo has kept, or over
+//! the network where it has none.
 
+#[cfg(false)] // a library of its own: it is here to be formatted
+#[path = "release/clock.rs"]
+mod clock;
 mod common;
 #[allow(dead_code)] // nothing is installed here
 #[path = "kernels/host.rs"]
@@ -29,6 +32,8 @@ struct Maker<'a> {
     umask: &'a str,
     /// When the sources were last changed, in seconds since 1970.
     age: u64,
+    /// How far the clock is ahead, in seconds.
+    ahead: u64,
 }
 
 const MAKERS: [Maker; 2] = [
@@ -37,17 +42,35 @@ const MAKERS: [Maker; 2] = [
         variables: &[("LANG", "C"), ("TZ", "UTC"), ("USER", "one")],
         umask: "022",
         age: 1_000_000_000,
+        ahead: 0,
     },
     Maker {
         folder: "another place/with a longer name/seccomp",
         variables: &[("LANG", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"), ("USER", "two")],
         umask: "077",
         age: 1_700_000_000,
+        ahead: 1_000_000_007, // 31 years, on another day of the week, at another time of day
     },
 ];
 
+/// Makes a library of release/clock.rs. The programs that make a release must load it: those of the GNU C library
+/// do, and where rustc is another's, that is said.
+fn clock(room: &Path) -> Option<PathBuf> {
+    if !cfg!(target_env = "gnu") {
+        skipped("two builds on different days", "the clock is for programs of the GNU C library");
+        return None;
+    }
+    let library = room.join("clock.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/release/clock.rs");
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(rustc);
+    command.args(["--edition=2024", "-O", "-Cpanic=abort", "-Dwarnings", "--crate-type=cdylib"]);
+    host::checked(command.arg("-o").arg(&library).arg(source), LIMIT).expect("it can be compiled");
+    Some(library)
+}
+
 /// Runs README.md's command in a copy of the project below `room`, and returns the files that it made.
-fn make(room: &Path, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
+fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
     let project = room.join(maker.folder);
     let home = project.parent().expect("it is beneath the room").join("home");
     let cargo_home = home.join("cargo");
@@ -56,9 +79,21 @@ fn make(room: &Path, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
     grow_old(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
     keep_registry(&cargo_home);
 
-    let build = "cargo run --quiet --manifest-path tools/release/Cargo.toml";
+    // What is not there comes over the network, whose certificates are of the true day.
+    let script = format!(
+        "umask {}
+        tool=tools/release/Cargo.toml
+        host=$(rustc -vV | sed -n 's/^host: //p')
+        cargo fetch --quiet --locked
+        cargo fetch --quiet --locked --target \"$host\" --manifest-path $tool
+        export CARGO_NET_OFFLINE=true
+        if [ -n \"$CLOCK\" ]; then export LD_PRELOAD=\"$CLOCK\"; fi
+        date +%s
+        exec cargo run --quiet --manifest-path $tool",
+        maker.umask
+    );
     let mut command = Command::new("sh");
-    command.args(["-euc", &format!("umask {}; exec {build}", maker.umask)]).current_dir(&project);
+    command.args(["-euc", &script]).current_dir(&project);
     // Nothing that cargo set for this test; what rustup needs to find the compiler stays where it is.
     let old_home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
     for (name, _) in env::vars_os() {
@@ -71,11 +106,22 @@ fn make(room: &Path, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
         command.env("RUSTUP_HOME", old_home.join(".rustup"));
     }
     command.env("HOME", &home).env("CARGO_HOME", &cargo_home).envs(maker.variables.iter().copied());
+    let notes = home.join("notes");
+    command.env("CLOCK", clock.unwrap_or(Path::new("")));
+    command.env("CLOCK_SHIFT", maker.ahead.to_string()).env("CLOCK_NOTES", &notes);
+    let begin = SystemTime::now();
     let ran = host::run(&mut command, LIMIT).expect("it ends");
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{}: {said}", ran.status);
     for line in said.lines().filter_map(|line| line.strip_prefix("skipped: ")) {
         skipped("an archive", line);
+    }
+    if clock.is_some() {
+        let date = String::from_utf8_lossy(&ran.stdout);
+        let date = date.lines().next().unwrap_or_default();
+        let notes = fs::read_to_string(notes).expect("the clock was loaded");
+        let notes = format!("{notes}{date} is what date prints\n");
+        judge_notes(&notes, begin + Duration::from_secs(maker.ahead));
     }
 
     let mut files = BTreeMap::new();
@@ -85,6 +131,27 @@ fn make(room: &Path, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
         files.insert(name, fs::read(entry.path()).expect("it can be read"));
     }
     files
+}
+
+/// All that took part was told the maker's time, and nobody who matters was left out.
+fn judge_notes(notes: &str, begin: SystemTime) {
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("later").as_secs();
+    let day = seconds(begin)..=seconds(begin + LIMIT);
+    for line in notes.lines() {
+        let (time, _) = line.split_once(' ').expect("a time and who was told it");
+        assert!(day.contains(&time.parse().expect("a number")), "{day:?}: {line}");
+    }
+    for program in ["cargo", "rustc", "seccomp-notify-min-release"] {
+        assert!(
+            notes.contains(&format!("/{program}\n")),
+            "{program} goes by another clock: {notes}"
+        );
+    }
+    let is_linker = |line: &str| {
+        let name = line.rsplit('/').next().unwrap_or_default();
+        name.split(['-', '.']).any(|part| ["ld", "lld", "mold", "wild"].contains(&part))
+    };
+    assert!(notes.lines().any(is_linker), "the linker goes by another clock: {notes}");
 }
 
 /// Sets the times of all files in a folder.
@@ -126,12 +193,9 @@ fn two_builds_have_the_same_bytes() {
         skipped("the release archives", "tools/release is not in this copy of the project");
         return;
     }
-    skipped(
-        "two builds on different days",
-        "the machine's clock is not turned, and rustc does not run under faketime; they are seconds apart",
-    );
     let room = tempfile::tempdir().expect("a directory can be made");
-    let [one, other] = MAKERS.each_ref().map(|maker| make(room.path(), maker));
+    let clock = clock(room.path());
+    let [one, other] = MAKERS.each_ref().map(|maker| make(room.path(), clock.as_deref(), maker));
 
     assert!(one.len() > 1, "{:?}", one.keys());
     assert!(one.keys().eq(other.keys()), "{:?} {:?}", one.keys(), other.keys());

@@ -13,6 +13,7 @@
 
 pub mod document;
 pub mod promises;
+pub mod shown;
 pub mod transcript;
 pub mod usage;
 

@@ -7,7 +7,10 @@
 //!
 //! Where podman cannot run, the cases are reported as ignored, with what podman said.
 
-// Half of them is for the machines only.
+// Half of them is for others only.
+#[allow(dead_code)]
+#[path = "../common/document.rs"]
+mod document;
 #[allow(dead_code)]
 #[path = "../kernels/host.rs"]
 mod host;
@@ -171,9 +174,9 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     let table = matrix.lock().expect("no trial panics with it").table();
     eprintln!("{table}");
-    if env::var("CONTAINERS_README").is_ok_and(|value| value == "write") {
+    if document::is_asked_for("CONTAINERS_README") {
         let written = if conclusion.num_filtered_out == 0 && conclusion.num_failed == 0 {
-            matrix::write_to_readme("containers", &table)
+            document::put("containers", &table)
         } else {
             Err("only a whole run without a failure is written to README.md".into())
         };

@@ -116,8 +116,9 @@ pub fn download(command: &mut Command) -> Result<Vec<u8>, String> {
 /// Sees to it that Debian's `packages` are installed: installs what is missing if we are root, and
 /// otherwise says what is missing.
 pub fn install(packages: &[&str]) -> Result<(), String> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().map_err(|_| "an installation panicked")?;
+    // One at a time, and whether the lists are up to date.
+    static UPDATED: Mutex<bool> = Mutex::new(false);
+    let mut updated = UPDATED.lock().map_err(|_| "an installation panicked")?;
     let missing: Vec<&str> = packages.iter().copied().filter(|p| !is_installed(p)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -138,9 +139,15 @@ pub fn install(packages: &[&str]) -> Result<(), String> {
     };
     let mut wanted = vec!["install", "-y", "--no-install-recommends"];
     wanted.extend(&missing);
-    let fetch = || download(apt(&wanted).arg("--download-only"));
-    // Lists that are missing or too old are the usual reason for the first try to fail.
-    fetch().or_else(|_| download(&mut apt(&["update"])).and_then(|_| fetch()))?;
+    // Old lists may know packages that the mirror has no more, or a compiler that is too old for us. Where the
+    // mirror does not answer, the lists that are there may do.
+    if !*updated {
+        if let Err(reason) = download(&mut apt(&["update"])) {
+            eprintln!("apt-get update: {reason}");
+        }
+        *updated = true;
+    }
+    download(apt(&wanted).arg("--download-only"))?;
     // Apart from the download: this is not to be interrupted in the midst of it.
     checked(&mut apt(&wanted), Duration::from_secs(400))?;
     Ok(())

@@ -1,5 +1,6 @@
-//! The architectures, and how the images for each are built here: with the toolchain's own target
-//! where it has it, as a user would, and otherwise with Debian's compiler and a `core` built along.
+//! The architectures, and how the images for each are made here: the program by tools/release, and it is taken out
+//! of the archive that a user would get; with the toolchain's own target where it has it, and otherwise with Debian's
+//! compiler and a `core` built along.
 
 use std::env;
 use std::fs;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::host::{self, checked};
 
 const LIMIT: Duration = Duration::from_secs(600);
+const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// One architecture: its names, its machine, and what the program's image may take up there.
 pub struct Architecture {
@@ -65,7 +67,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
 
 /// What is packed into the initramfs beside busybox.
 pub struct Images {
-    /// The program itself, as released.
+    /// The program itself, out of its release archive.
     pub program: Vec<u8>,
     /// The helper that runs another program under the project's filter.
     pub under_filter: Vec<u8>,
@@ -86,21 +88,22 @@ pub enum Unbuilt {
 
 /// Builds the images for `architecture`.
 pub fn build(architecture: &Architecture) -> Result<Images, Unbuilt> {
+    // A packaged crate has no other packages in it.
+    for folder in ["tools/release", "tests/kernels/under-filter", "tests/kernels/watch"] {
+        if !host::project().join(folder).is_dir() {
+            let reason = format!("{folder} is not in this copy of the project");
+            return Err(Unbuilt::NoToolchain(reason));
+        }
+    }
     let toolchain = Toolchain::choose(architecture).map_err(Unbuilt::NoToolchain)?;
     build_with(&toolchain, architecture).map_err(Unbuilt::Failed)
 }
 
 fn build_with(toolchain: &Toolchain, architecture: &Architecture) -> Result<Images, String> {
-    let helpers = host::project().join("tests/kernels");
-    let program = toolchain.build(architecture, host::project(), "seccomp-notify-min")?;
-    let under_filter =
-        toolchain.build(architecture, &helpers.join("under-filter"), "under-filter")?;
-    let watch = toolchain.build(architecture, &helpers.join("watch"), "watch")?;
-    let read = |path: PathBuf| fs::read(&path).map_err(|e| format!("{}: {e}", path.display()));
     Ok(Images {
-        program: read(program)?,
-        under_filter: read(under_filter)?,
-        watch: read(watch)?,
+        program: toolchain.released(architecture)?,
+        under_filter: toolchain.helper(architecture, "under-filter")?,
+        watch: toolchain.helper(architecture, "watch")?,
         how: toolchain.name().into(),
     })
 }
@@ -140,47 +143,90 @@ impl Toolchain {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Own => "cargo build --release --target",
-            Self::Debian { .. } => "Debian's rustc, core built along, rust-lld",
+            Self::Own => "the release archive",
+            Self::Debian { .. } => {
+                "the release archive, by Debian's rustc with core built along, rust-lld"
+            }
         }
     }
 
-    /// Builds the binary `name` of the package in `folder` and returns its path.
-    fn build(
-        &self,
-        architecture: &Architecture,
-        folder: &Path,
-        name: &str,
-    ) -> Result<PathBuf, String> {
-        let triple = architecture.triple;
+    /// Makes the release archive and returns the program in it.
+    fn released(&self, architecture: &Architecture) -> Result<Vec<u8>, String> {
+        let target = host::project().join("target/kernels");
+        let manifest = host::project().join("tools/release/Cargo.toml");
+        // The tool by the toolchain's own, whoever builds the program.
+        checked(
+            without_ours(&mut Command::new(env!("CARGO")))
+                .args(["build", "--quiet", "--locked", "--manifest-path"])
+                .arg(manifest)
+                .arg("--target-dir")
+                .arg(target.join("tool")),
+            LIMIT,
+        )?;
+        let dist = target.join("dist");
+        let mut tool = Command::new(target.join("tool/debug/seccomp-notify-min-release"));
+        without_ours(&mut tool);
+        match self {
+            Self::Own => {
+                tool.env("CARGO", env!("CARGO"));
+            }
+            Self::Debian { linker } => {
+                by_debian(&mut tool, architecture, linker)
+                    .env("CARGO", "/usr/bin/cargo")
+                    .arg("--build-std");
+            }
+        }
+        tool.args(["--arch", architecture.name, "--project"]).arg(host::project());
+        checked(tool.arg("--out").arg(&dist), LIMIT)?;
+
+        let folder = format!("{NAME}-{}-{}-linux", env!("CARGO_PKG_VERSION"), architecture.name);
+        let archive = dist.join(format!("{folder}.tar.gz"));
+        let mut tar = Command::new("tar");
+        checked(tar.arg("-xzOf").arg(archive).arg(format!("{folder}/{NAME}")), LIMIT)
+    }
+
+    /// Builds the helper of that name.
+    fn helper(&self, architecture: &Architecture, name: &str) -> Result<Vec<u8>, String> {
         let target = host::project().join("target/kernels");
         let mut cargo = match self {
             Self::Own => Command::new(env!("CARGO")),
             Self::Debian { linker } => {
-                let variable = triple.replace('-', "_").to_uppercase();
                 let mut cargo = Command::new("/usr/bin/cargo");
-                cargo
-                    .env("RUSTC", "/usr/bin/rustc")
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env(format!("CARGO_TARGET_{variable}_LINKER"), linker)
+                by_debian(&mut cargo, architecture, linker)
                     .arg("-Zbuild-std=core,compiler_builtins");
                 cargo
             }
         };
-        // What cargo set for this test is not meant for the one that it starts.
-        for (variable, _) in env::vars_os() {
-            let variable = variable.to_string_lossy();
-            if variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(&*variable);
-            }
-        }
-        cargo
-            .env_remove("RUSTFLAGS")
-            .env_remove("RUSTUP_TOOLCHAIN")
+        without_ours(&mut cargo)
             .env("CARGO_TARGET_DIR", &target)
-            .args(["build", "--quiet", "--release", "--locked", "--target", triple])
-            .current_dir(folder);
+            .args(["build", "--quiet", "--release", "--locked", "--target", architecture.triple])
+            .current_dir(host::project().join("tests/kernels").join(name));
         checked(&mut cargo, LIMIT)?;
-        Ok(target.join(triple).join("release").join(name))
+        let file = target.join(architecture.triple).join("release").join(name);
+        fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))
     }
+}
+
+/// Lets cargo, or who starts it, build with Debian's compiler and this linker.
+fn by_debian<'a>(
+    command: &'a mut Command,
+    architecture: &Architecture,
+    linker: &Path,
+) -> &'a mut Command {
+    let variable = architecture.triple.replace('-', "_").to_uppercase();
+    command
+        .env("RUSTC", "/usr/bin/rustc")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(format!("CARGO_TARGET_{variable}_LINKER"), linker)
+}
+
+/// Takes away what cargo set for this test and what is not meant for the one that it starts.
+fn without_ours(command: &mut Command) -> &mut Command {
+    for (variable, _) in env::vars_os() {
+        let variable = variable.to_string_lossy();
+        if variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*variable);
+        }
+    }
+    command.env_remove("RUSTFLAGS").env_remove("RUSTUP_TOOLCHAIN")
 }

@@ -1,8 +1,8 @@
 //! The program on real kernels: x86-64, aarch64 and riscv64 machines under qemu-system, each case a trial.
 //!
-//! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, builds the
-//! images, downloads the kernels into a cache, boots each machine and judges what came over the console. Without
-//! `--ignored` nothing is installed, downloaded or booted. A part of a name behind it chooses trials, and
+//! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, makes the release
+//! archives, downloads the kernels into a cache, boots the archives' programs on each machine and judges what came
+//! over the console. Without `--ignored` nothing is installed, downloaded or booted. A part of a name behind it chooses trials, and
 //! only the machines that they need are booted: `x86_64::6.1::`, `no_proc`.
 //!
 //! Variables of the environment:
@@ -189,11 +189,11 @@ fn main() -> ExitCode {
         eprintln!("{}", matrix.table());
     }
     eprintln!("the whole took {} s", start.elapsed().as_secs());
-    if env::var("KERNELS_README").is_ok_and(|value| value == "write") {
+    if common::document::is_asked_for("KERNELS_README") {
         let is_whole = conclusion.num_filtered_out == 0
             && conclusion.num_passed + conclusion.num_ignored == total as u64;
         let written = if is_whole {
-            matrix::write_to_readme("kernels", &matrix.table())
+            common::document::put("kernels", &matrix.table())
         } else {
             Err("only a whole run without a failure is written to README.md".into())
         };

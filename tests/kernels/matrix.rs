@@ -1,8 +1,7 @@
-//! The table of what was tried where and what came of it, printed and, on request, written to README.md
-//! between two comments. What the cells mean is not decided here.
+//! The table of what was tried where and what came of it. What the cells mean is not decided here, nor where
+//! the table goes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -82,14 +81,4 @@ fn today() -> String {
     let date =
         host::checked(Command::new("date").args(["-u", "+%Y-%m-%d"]), Duration::from_secs(10));
     date.map_or("an unknown day".into(), |date| String::from_utf8_lossy(&date).trim().into())
-}
-
-/// Puts `text` between the comments `<!-- NAME: begin -->` and `<!-- NAME: end -->` of README.md.
-pub fn write_to_readme(name: &str, text: &str) -> Result<(), String> {
-    let path = host::project().join("README.md");
-    let readme = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
-    let (before, rest) = readme.split_once(&begin).ok_or_else(|| format!("no {begin} in it"))?;
-    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("no {end} in it"))?;
-    fs::write(&path, format!("{before}{begin}\n{text}\n{end}{after}")).map_err(|e| e.to_string())
 }
