@@ -77,29 +77,28 @@ fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
 fn demonstrate(mut directories: ZStrs) -> u32 {
     let mut outcome = status::SUCCESS;
     let mut next = directories.next();
-    ME.say_about(text::TARGET_ANNOUNCES, next, []);
-    while let Some(directory) = next {
+    let (mut text, mut numbers) = (text::TARGET_ANNOUNCES, [0; 2]);
+    loop {
+        ME.say_about(text, next, numbers);
+        let Some(directory) = next else { return outcome };
         let made = sys::mkdir(directory, MODE).once();
 
         // Nothing happens between the result and what comes next: they are told in one write.
         next = directories.next();
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
-        match made {
-            Ok(value) => {
-                ME.say_about(text::TARGET_SUCCESS, next, [value.into(), then.0.into()]);
-            }
+        (text, numbers) = match made {
+            Ok(value) => (text::TARGET_SUCCESS, [value.into(), then.0.into()]),
             Err(errno) => {
-                ME.say(text::TARGET_FAILURE, [errno.into_raw() as u64]);
-                ME.say_about(then, next, []);
+                ME.say(text::TARGET_FAILURE, [u64::from(errno.into_raw().cast_unsigned())]);
                 // The paths are this program's own arguments: if they were not readable, then not
                 // because of a bad address.
                 if errno == Errno::EFAULT {
                     outcome = status::CHILD_FAILED;
                 }
+                (then, [0; 2])
             }
-        }
+        };
     }
-    outcome
 }
 
 /// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
