@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use crate::print::print;
+use crate::print::{Statement, print};
 use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
 
@@ -35,46 +35,44 @@ impl Process {
 
     const fn named(Text(at): Text) -> Self {
         assert!(at < 1 << 7, "does not pack any more");
-        Self((at as u32) << 25)
+        Self((at as u32) << 16)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> Text {
-        Text((self.0 >> 25) as u16)
+        Text((self.0 >> 16) as u16)
     }
 
-    /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
+    /// Prints a line with at most two numbers, or ends: what cannot be told must not be taken
     /// for told.
     #[inline(always)]
     pub fn say<const N: usize>(self, text: Text, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
+        let [a, b, ..] = pad(numbers);
         let speech = self.speech(text);
         match N {
             0 => speech.say0(),
             1 => speech.say1(a),
-            _ => speech.say3(None, a, b, c),
+            _ => speech.say2(None, a, b),
         }
     }
 
     /// The same with a string.
     #[inline(always)]
     pub fn say_about<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
-        self.speech(text).say3(string, a, b, c);
-    }
-
-    /// The same with as many numbers as there are.
-    #[inline(always)]
-    pub fn say_all(self, text: Text, string: Option<ZStr>, numbers: &[u64; 4]) {
-        self.speech(text).say(string, numbers);
+        let [a, b, c, d] = pad(numbers);
+        if N <= 2 {
+            self.speech(text).say2(string, a, b);
+        } else {
+            self.speech(text).say4(string, a, b, c, d);
+        }
     }
 
     /// Prints a line with two numbers. Where it cannot be told, the process survives that and tells of
     /// it; false then.
     #[inline(always)]
     pub fn try_say(self, text: Text, a: u64, b: u64) -> bool {
-        self.speech(text).try_say(None, &[a, b, 0, 0])
+        self.speech(text).try_say(None, a, b, 0, 0)
     }
 
     /// Tells of a failure that the process survives.
@@ -119,8 +117,8 @@ impl Process {
 }
 
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
-/// that is a constant costs less there than two. From the top: seven bits for the process, nine
-/// for the number of a call that is still to be made, sixteen for the text.
+/// that is a constant costs less there than two. From the top: nine bits for the number of a call that
+/// is still to be made, seven for the process, sixteen for the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Speech(pub(crate) u32);
 
@@ -129,7 +127,7 @@ impl Speech {
     #[inline(always)]
     #[must_use]
     pub fn process(self) -> Process {
-        Process(self.0 & !0 << 25)
+        Process(self.0 & 0x7f << 16)
     }
 
     /// What is said.
@@ -146,25 +144,25 @@ impl Speech {
 
     #[inline(never)]
     fn say1(self, a: u64) {
-        self.say3(None, a, 0, 0);
-    }
-
-    /// All that most lines have, in registers.
-    #[inline(never)]
-    fn say3(self, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        self.say(string, &[a, b, c, 0]);
+        self.say2(None, a, 0);
     }
 
     #[inline(never)]
-    fn say(self, string: Option<ZStr>, numbers: &[u64; 4]) {
-        if !self.try_say(string, numbers) {
+    fn say2(self, string: Option<ZStr>, a: u64, b: u64) {
+        self.say4(string, a, b, 0, 0);
+    }
+
+    /// All that a line may have, in registers.
+    #[inline(never)]
+    fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
+        if !self.try_say(string, a, b, c, d) {
             self.end()
         }
     }
 
     #[inline(never)]
-    fn try_say(self, string: Option<ZStr>, numbers: &[u64; 4]) -> bool {
-        let said = print(self, string, numbers);
+    fn try_say(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) -> bool {
+        let said = print(&Statement { speech: self, string, numbers: [a, b, c, d] });
         if let Err(failed) = said {
             self.process().complain(failed.call(), failed.errno());
         }
@@ -175,7 +173,8 @@ impl Speech {
     fn complain(self, errno: Errno) {
         // Where this cannot be told, nothing can; the exit status will.
         let numbers = [self.text().0.into(), errno.into_raw() as u64, 0, 0];
-        let _ = print(self.process().speech(text::FAILED), None, &numbers);
+        let speech = self.process().speech(text::FAILED);
+        let _ = print(&Statement { speech, string: None, numbers });
     }
 
     #[cold]
@@ -195,7 +194,8 @@ impl Speech {
     #[inline(never)]
     fn give_up(self, errno: Errno, hint: Text) -> ! {
         self.complain(errno);
-        let _ = print(self.process().speech(hint), None, &[0; 4]);
+        let speech = self.process().speech(hint);
+        let _ = print(&Statement { speech, string: None, numbers: [0; 4] });
         sys::exit_group(status::UNSUPPORTED)
     }
 }
@@ -224,10 +224,10 @@ impl Failed {
     }
 }
 
-/// At most three numbers as three, so that they can travel in registers.
+/// At most four numbers as four, so that they can travel in registers.
 #[inline(always)]
-fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
-    const { assert!(N <= 3) };
+fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 4] {
+    const { assert!(N <= 4) };
     let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
-    [number(0), number(1), number(2)]
+    [number(0), number(1), number(2), number(3)]
 }

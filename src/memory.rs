@@ -17,7 +17,7 @@ use core::mem::MaybeUninit;
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
-use crate::print::compose;
+use crate::print::{Statement, compose};
 use crate::sys::{self, Answer, Fd, Pid, ZStr};
 use crate::text::{self, Text, name};
 
@@ -89,8 +89,9 @@ impl Memory {
 fn open(pid: Pid) -> Fd {
     let me = sys::getpid().or_fail(ME);
     let mut memory = [MaybeUninit::uninit(); 64];
-    let numbers = &[me.0.into(), pid.0.into(), 0, 0];
-    let mut room = compose(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
+    let numbers = [me.0.into(), pid.0.into(), 0, 0];
+    let speech = ME.speech(text::MEMORY_FILE);
+    let mut room = compose(&mut memory, &Statement { speech, string: None, numbers });
     room.put(0);
     let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else {
         return Fd::NONE;

@@ -3,47 +3,52 @@
 //! Nothing here decides what a failure means.
 
 use core::mem::MaybeUninit;
-use core::slice;
 
 use crate::abi::{POLLOUT, pollfd};
 use crate::failure::{Failed, Speech};
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, Text, UNKNOWN_ERRNO,
+    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text, UNKNOWN_ERRNO,
     directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
-/// Prints what is said, with `string` and `numbers` in the place of its directives, where it belongs, in
-/// one write, which is continued where it is short or interrupted.
+/// What is said, and what its directives are filled in with.
+pub struct Statement<'a> {
+    /// Who speaks, and the text.
+    pub speech: Speech,
+    /// The string.
+    pub string: Option<ZStr<'a>>,
+    /// The numbers, in the order of the directives.
+    pub numbers: [u64; 4],
+}
+
+/// Prints a statement where it belongs, in one write, which is continued where it is short or
+/// interrupted.
 ///
 /// # Errors
 /// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
 /// to compose it.
-pub fn print(speech: Speech, string: Option<ZStr>, numbers: &[u64; 4]) -> Result<(), Failed> {
-    print_in(&mut [MaybeUninit::uninit(); SHORT], speech, string, numbers)
+pub fn print(statement: &Statement) -> Result<(), Failed> {
+    print_in(&mut [MaybeUninit::uninit(); SHORT], statement)
 }
 
 /// The same, composing the line in `memory` if it finds room there.
 #[inline(never)]
-fn print_in(
-    memory: &mut [MaybeUninit<u8>],
-    speech: Speech,
-    string: Option<ZStr>,
-    numbers: &[u64; 4],
-) -> Result<(), Failed> {
-    let room = compose(memory, speech, string, numbers);
+fn print_in(memory: &mut [MaybeUninit<u8>], statement: &Statement) -> Result<(), Failed> {
+    let room = compose(memory, statement);
     let Some(mut line) = room.line() else {
         let pages = sys::mmap(room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
-        let done = print_in(pages, speech, string, numbers);
+        let done = print_in(pages, statement);
         // Failing, it leaves a few pages behind; the line was written all the same.
         sys::munmap(pages).regardless();
         return done;
     };
 
-    let out = if speech.text().0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
+    let output = statement.speech.text().0 >= FIRST_OUTPUT.0;
+    let out = if output { Fd::STDOUT } else { Fd::STDERR };
     while !line.is_empty() {
         match sys::write(out, line).result() {
             Ok(written) => {
@@ -61,31 +66,26 @@ fn print_in(
     Ok(())
 }
 
-/// Puts what is said into `memory`, with `string` and `numbers` in the place of its directives.
+/// Puts a statement's line into `memory`.
 #[inline(never)] // two of its kind
-pub fn compose<'a>(
-    memory: &'a mut [MaybeUninit<u8>],
-    speech: Speech,
-    string: Option<ZStr>,
-    numbers: &[u64; 4],
-) -> Room<'a> {
-    let mut line = Line { room: Room::new(memory), speech, string, numbers: numbers.iter() };
-    line.codes(speech.text().codes());
+pub fn compose<'a>(memory: &'a mut [MaybeUninit<u8>], statement: &Statement) -> Room<'a> {
+    let mut line = Line { room: Room::new(memory), statement, next_number: 0 };
+    line.text(statement.speech.text());
     line.room
 }
 
 /// A line as it grows.
 struct Line<'a, 'room> {
     room: Room<'room>,
-    speech: Speech,
-    string: Option<ZStr<'a>>,
-    numbers: slice::Iter<'a, u64>,
+    statement: &'a Statement<'a>,
+    next_number: usize,
 }
 
 impl Line<'_, '_> {
-    /// The codes of a text.
+    /// A text.
     #[inline(never)]
-    fn codes(&mut self, mut codes: ZStr) {
+    fn text(&mut self, text: Text) {
+        let mut codes = text.codes();
         loop {
             codes = self.room.put_plain(codes);
             let (code, rest) = codes.split_first().unwrap_or((0, codes));
@@ -93,9 +93,6 @@ impl Line<'_, '_> {
                 self.room.put(b'\n');
             }
             if code <= LAST_END {
-                return;
-            }
-            if code == FIRST_DIRECTIVE + directive::IF_STRING as u8 && self.string.is_none() {
                 return;
             }
             self.code(code);
@@ -114,70 +111,71 @@ impl Line<'_, '_> {
         if directive > directive::LAST {
             return self.room.put(code);
         }
-        let codes = match directive {
-            directive::IF_STRING => return,
+        let text = match directive {
             directive::STRING => return self.string(),
-            directive::PROCESS => self.speech.process().name().codes(),
+            directive::PROCESS => self.statement.speech.process().name(),
             // All others are for the next number.
             _ => {
-                let Some(&number) = self.numbers.as_slice().first() else { return };
+                let numbers = &self.statement.numbers;
+                let number = numbers[self.next_number % numbers.len()];
                 if directive == directive::ERRNO {
-                    return self.codes(meaning(number));
-                }
-                self.numbers.next();
-                match directive {
-                    directive::TEXT => Text(number as u16).codes(),
-                    form => return self.number(number, form, 1),
+                    meaning(number)
+                } else {
+                    self.next_number += 1;
+                    if directive != directive::TEXT {
+                        return self.number(number, directive, 1);
+                    }
+                    Text(number as u16)
                 }
             }
         };
-        self.codes(codes);
+        self.text(text);
     }
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
     #[inline(never)]
     fn string(&mut self) {
-        let Some(mut string) = self.string else { return };
+        let Some(mut string) = self.statement.string else { return };
         loop {
             string = self.room.put_plain(string);
             let Some((byte, rest)) = string.split_first() else { return };
             string = rest;
-            if byte < b' ' || byte == 0x7f {
+            let control = byte < b' ' || byte == 0x7f;
+            if control || byte == b'\\' {
                 self.room.put(b'\\');
+            }
+            if control {
                 self.room.put(b'x');
                 self.digit(byte >> 4);
                 self.digit(byte & 0xf);
-                continue;
-            }
-            if byte == b'\\' {
+            } else {
                 self.room.put(byte);
             }
-            self.room.put(byte);
         }
     }
 
-    /// `number` in one of the forms that directives name. Its last digit has the `place`.
+    /// `number` in one of the forms that directives name. Its last digit has the `place`; what stands
+    /// before it comes first.
     #[inline(never)]
     fn number(&mut self, number: u64, form: u32, place: u32) {
+        let point = 3 * (form & directive::POINT);
+        // A digit stands before the point, if there is one.
+        let blank = number == 0 && place > point + 1;
+        if blank && (form & directive::WIDE == 0 || place > 13) {
+            return;
+        }
         let (rest, digit) = if form < directive::OCTAL {
             (number / 10, number % 10)
         } else {
             let bits = form.trailing_zeros();
             (number >> bits, number & u64::from(form - 1))
         };
-        let point = 3 * (form & directive::POINT);
-        if rest > 0 || place <= point {
-            self.number(rest, form, place + 1);
-        } else if form & directive::WIDE != 0 {
-            for _ in place..13 {
-                self.room.put(b' ');
-            }
-        }
+        self.number(rest, form, place + 1);
         if place == point {
             self.room.put(b'.');
         }
-        self.digit(digit as u8);
+        if blank { self.room.put(b' ') } else { self.digit(digit as u8) }
     }
 
     /// A digit.
@@ -188,17 +186,17 @@ impl Line<'_, '_> {
 }
 
 /// The text of an errno.
-fn meaning(errno: u64) -> ZStr<'static> {
+fn meaning(mut errno: u64) -> Text {
     // The ends before the texts count the errors up.
-    let (mut codes, mut known) = (ERRORS.codes(), 0);
-    while let Some((code, rest)) = codes.split_first() {
-        codes = rest;
+    let mut at = ERRORS;
+    while let Some(&code) = TABLE.get(usize::from(at.0)) {
+        at.0 += 1;
         if code < LAST_END {
-            known += u64::from(code);
-            if known == errno {
-                return codes;
+            errno = errno.wrapping_sub(code.into());
+            if errno == 0 {
+                return at;
             }
         }
     }
-    UNKNOWN_ERRNO.codes()
+    UNKNOWN_ERRNO
 }

@@ -157,7 +157,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0 | (self.number as u32) << 16
+        process.speech(self.name).0 | (self.number as u32) << 23
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -278,7 +278,7 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
     loop {
         // SAFETY: by this function's contract. One call insists on its fifth argument's being 0.
         let word =
-            unsafe { backend::syscall5(packed as usize >> 16 & 0x1ff, a, b, c, d, 0) } as isize;
+            unsafe { backend::syscall5((packed >> 23) as usize, a, b, c, d, 0) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }
@@ -731,9 +731,9 @@ pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
-pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 4> {
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: writes `poll`, which is one; without a mask the kernel asks for no size of it.
-    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>()) }
+    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>()) }
 }
 
 /// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number;
@@ -891,9 +891,9 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 4> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
     // SAFETY: writes `status`.
-    unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
+    unsafe { call!(wait4, child.0, &raw mut *status, options) }
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes

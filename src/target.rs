@@ -133,7 +133,7 @@ fn measure(options: &Options, mut command_line: Scan) -> u32 {
         nanoseconds.wrapping_mul(1000) / calls.max(1),
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    ME.say_all(text::MEASURED, None, &numbers);
+    ME.say_about(text::MEASURED, None, numbers);
     if wrong > 0 {
         ME.say(text::WRONG, [wrong]);
         return status::CHILD_FAILED;

@@ -11,7 +11,6 @@
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
 //! | `{e}` | the next number as an errno's text; it stays the next number |
-//! | `{?}` | nothing, and the text ends here, if there is no string |
 //! | `{+}` | at the end: the next text follows |
 //! | `{=}` | at the beginning: printed so often that it is not coded, for speed |
 //!
@@ -26,6 +25,9 @@ use crate::sys::ZStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text(pub u16);
 
+/// The text that is empty: none begins so far behind.
+pub const NOTHING: Text = Text(u16::MAX);
+
 /// In the place of what is wrong: nothing. No text of that kind begins here.
 pub const FINE: Text = Text(0);
 
@@ -35,7 +37,7 @@ impl Text {
     }
 
     /// Its codes, up to its end or further, up to a NUL.
-    #[inline(never)]
+    #[inline(always)]
     #[must_use]
     pub fn codes(self) -> ZStr<'static> {
         ZStr::within(&TABLE, self.0.into())
@@ -179,8 +181,8 @@ usage: seccomp-notify-min [options] dir...
     TARGET_SIGNAL = "{p}received signal\n";
     /// The target's last line.
     TARGET_ENDS = "{p}terminating\n";
-    /// A notification came; where there is a string, also what the target asked.
-    TRACER_GOT = "{=}{p}got notification for PID {d}; ID is {x}\n{?}{+}";
+    /// A notification came. What comes next belongs to the same write.
+    TRACER_GOT = "{=}{p}got notification for PID {d}; ID is {x}\n{t}";
     /// What the target asked.
     TRACER_MKDIR = "{=}{p}mkdir(\"{s}\", {o})\n";
     /// The delay line, as far as its first number.
@@ -291,13 +293,11 @@ pub mod directive {
     pub const STRING: u32 = 5;
     /// The name of the process that speaks.
     pub const PROCESS: u32 = 7;
-    /// The text ends here unless there is a string.
-    pub const IF_STRING: u32 = 9;
     /// The last one.
     pub const LAST: u32 = HEXADECIMAL;
 
     /// How they are written, and what they are.
-    pub(super) const WRITTEN: [(&str, u32); 11] = [
+    pub(super) const WRITTEN: [(&str, u32); 10] = [
         ("d}", DECIMAL),
         (".3}", DECIMAL + 1),
         ("13}", DECIMAL + WIDE),
@@ -308,7 +308,6 @@ pub mod directive {
         ("t}", TEXT),
         ("e}", ERRNO),
         ("p}", PROCESS),
-        ("?}", IF_STRING),
     ];
 }
 

@@ -249,14 +249,15 @@ impl Tracer<'_> {
     #[inline(never)]
     fn tell(&self, text: Text, path: Option<ZStr>) {
         let notif = &self.request.notif;
-        self.tell_all(text, path, [notif.pid.into(), notif.id, self.mode(), 0]);
+        let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
+        self.tell_all(text, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
     }
 
     /// A line of the transcript, which the measuring mode has not.
-    #[inline(never)]
+    #[inline(always)]
     fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 4]) {
         if self.options.count == 0 {
-            ME.say_all(text, path, &numbers);
+            ME.say_about(text, path, numbers);
         }
     }
 }
