@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use crate::print::{Statement, print};
+use crate::print::print;
 use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
 
@@ -162,7 +162,7 @@ impl Speech {
 
     #[inline(never)]
     fn try_say(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) -> bool {
-        let said = print(&Statement { speech: self, string, numbers: [a, b, c, d] });
+        let said = print(self, string, a, b, c, d);
         if let Err(failed) = said {
             self.process().complain(failed.call(), failed.errno());
         }
@@ -172,9 +172,8 @@ impl Speech {
     #[inline(never)]
     fn complain(self, errno: Errno) {
         // Where this cannot be told, nothing can; the exit status will.
-        let numbers = [self.text().0.into(), errno.into_raw() as u64, 0, 0];
-        let speech = self.process().speech(text::FAILED);
-        let _ = print(&Statement { speech, string: None, numbers });
+        let failed = self.process().speech(text::FAILED);
+        let _ = print(failed, None, self.text().0.into(), errno.into_raw() as u64, 0, 0);
     }
 
     #[cold]
@@ -194,8 +193,7 @@ impl Speech {
     #[inline(never)]
     fn give_up(self, errno: Errno, hint: Text) -> ! {
         self.complain(errno);
-        let speech = self.process().speech(hint);
-        let _ = print(&Statement { speech, string: None, numbers: [0; 4] });
+        let _ = print(self.process().speech(hint), None, 0, 0, 0, 0);
         sys::exit_group(status::UNSUPPORTED)
     }
 }

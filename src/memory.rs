@@ -17,7 +17,7 @@ use core::mem::MaybeUninit;
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
-use crate::print::{Statement, compose};
+use crate::print::Line;
 use crate::sys::{self, Answer, Fd, Pid, ZStr};
 use crate::text::{self, Text, name};
 
@@ -91,10 +91,8 @@ fn open(pid: Pid) -> Fd {
     let mut memory = [MaybeUninit::uninit(); 64];
     let numbers = [me.0.into(), pid.0.into(), 0, 0];
     let speech = ME.speech(text::MEMORY_FILE);
-    let mut room = compose(&mut memory, &Statement { speech, string: None, numbers });
-    room.put(0);
-    let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else {
-        return Fd::NONE;
-    };
+    let mut line = Line::new(&mut memory, speech, None, numbers);
+    line.compose();
+    let Some(file) = line.room.string() else { return Fd::NONE };
     sys::openat(AT_FDCWD, file, O_READ).answer().fd()
 }

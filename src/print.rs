@@ -15,45 +15,38 @@ use crate::text::{
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
-/// What is said, and what its directives are filled in with.
-pub struct Statement<'a> {
-    /// Who speaks, and the text.
-    pub speech: Speech,
-    /// The string.
-    pub string: Option<ZStr<'a>>,
-    /// The numbers, in the order of the directives.
-    pub numbers: [u64; 4],
-}
-
-/// Prints a statement where it belongs, in one write, which is continued where it is short or
-/// interrupted.
+/// Prints what is said, with `string` and `numbers` in the place of its directives, where it belongs, in
+/// one write, which is continued where it is short or interrupted.
 ///
 /// # Errors
 /// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
 /// to compose it.
-pub fn print(statement: &Statement) -> Result<(), Failed> {
-    print_in(&mut [MaybeUninit::uninit(); SHORT], statement)
-}
-
-/// The same, composing the line in `memory` if it finds room there.
 #[inline(never)]
-fn print_in(memory: &mut [MaybeUninit<u8>], statement: &Statement) -> Result<(), Failed> {
-    let room = compose(memory, statement);
-    let Some(mut line) = room.line() else {
-        let pages = sys::mmap(room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
-        let done = print_in(pages, statement);
-        // Failing, it leaves a few pages behind; the line was written all the same.
-        sys::munmap(pages).regardless();
-        return done;
-    };
+pub fn print(
+    speech: Speech,
+    string: Option<ZStr>,
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+) -> Result<(), Failed> {
+    let mut short = [MaybeUninit::uninit(); SHORT];
+    let mut line = Line::new(&mut short, speech, string, [a, b, c, d]);
+    line.compose();
+    let mut pages: &mut [_] = &mut [];
+    if line.room.line().is_none() {
+        pages = sys::mmap(line.room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
+        line.room = Room::new(pages);
+        line.compose();
+    }
+    let Some(mut rest) = line.room.line() else { return Ok(()) };
 
-    let output = statement.speech.text().0 >= FIRST_OUTPUT.0;
-    let out = if output { Fd::STDOUT } else { Fd::STDERR };
-    while !line.is_empty() {
-        match sys::write(out, line).result() {
+    let out = if speech.text().0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
+    while !rest.is_empty() {
+        match sys::write(out, rest).result() {
             Ok(written) => {
-                let Some(rest) = line.get(written as usize..) else { break };
-                line = rest;
+                let Some(remaining) = rest.get(written as usize..) else { break };
+                rest = remaining;
             }
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
             // Where that fails, the next write will tell.
@@ -63,25 +56,41 @@ fn print_in(memory: &mut [MaybeUninit<u8>], statement: &Statement) -> Result<(),
             Err(errno) => return Err(Failed::new(name::write, errno)),
         }
     }
+    if !pages.is_empty() {
+        sys::munmap(pages).regardless();
+    }
     Ok(())
 }
 
-/// Puts a statement's line into `memory`.
-#[inline(never)] // two of its kind
-pub fn compose<'a>(memory: &'a mut [MaybeUninit<u8>], statement: &Statement) -> Room<'a> {
-    let mut line = Line { room: Room::new(memory), statement, next_number: 0 };
-    line.text(statement.speech.text());
-    line.room
-}
-
 /// A line as it grows.
-struct Line<'a, 'room> {
-    room: Room<'room>,
-    statement: &'a Statement<'a>,
+pub struct Line<'a> {
+    /// What there is of it.
+    pub room: Room<'a>,
+    speech: Speech,
+    string: Option<ZStr<'a>>,
+    numbers: [u64; 4],
     next_number: usize,
 }
 
-impl Line<'_, '_> {
+impl<'a> Line<'a> {
+    /// A line in `memory`.
+    #[inline(always)]
+    pub fn new(
+        memory: &'a mut [MaybeUninit<u8>],
+        speech: Speech,
+        string: Option<ZStr<'a>>,
+        numbers: [u64; 4],
+    ) -> Self {
+        Self { room: Room::new(memory), speech, string, numbers, next_number: 0 }
+    }
+
+    /// Puts what is said into its room.
+    #[inline(never)]
+    pub fn compose(&mut self) {
+        self.next_number = 0;
+        self.text(self.speech.text());
+    }
+
     /// A text.
     #[inline(never)]
     fn text(&mut self, text: Text) {
@@ -113,11 +122,10 @@ impl Line<'_, '_> {
         }
         let text = match directive {
             directive::STRING => return self.string(),
-            directive::PROCESS => self.statement.speech.process().name(),
+            directive::PROCESS => self.speech.process().name(),
             // All others are for the next number.
             _ => {
-                let numbers = &self.statement.numbers;
-                let number = numbers[self.next_number % numbers.len()];
+                let number = self.numbers[self.next_number % self.numbers.len()];
                 if directive == directive::ERRNO {
                     meaning(number)
                 } else {
@@ -136,7 +144,7 @@ impl Line<'_, '_> {
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
     #[inline(never)]
     fn string(&mut self) {
-        let Some(mut string) = self.statement.string else { return };
+        let Some(mut string) = self.string else { return };
         loop {
             string = self.room.put_plain(string);
             let Some((byte, rest)) = string.split_first() else { return };

@@ -554,6 +554,17 @@ impl<'a> Room<'a> {
         self.next as usize - self.begin.as_ptr() as usize
     }
 
+    /// What has been put, as a string, if that found room.
+    #[inline(always)]
+    pub fn string(&mut self) -> Option<ZStr<'_>> {
+        self.put(0);
+        if self.next > self.end {
+            return None;
+        }
+        // All bytes from `begin` on have been written, and the last one is a NUL.
+        Some(ZStr(self.begin, PhantomData))
+    }
+
     /// What has been put, if it found room.
     #[inline(always)]
     pub fn line(&self) -> Option<&[u8]> {
