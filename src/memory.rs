@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
 use crate::print::Line;
-use crate::sys::{self, Answer, Fd, Pid, ZStr};
+use crate::sys::{self, Answer, Fd, Pid};
 use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.

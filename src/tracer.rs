@@ -12,7 +12,7 @@ use crate::listener::Listener;
 use crate::memory::Memory;
 use crate::options::Options;
 use crate::policy::{self, Place};
-use crate::sys::{self, Errno, Fd, Fits, Pid, ZStr};
+use crate::sys::{self, Answer, Errno, Fd, Fits, Pid, ZStr};
 use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
@@ -37,7 +37,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
     let mut tracer = Tracer {
-        options,
+        options: *options,
         listener: Listener::new(listener, fits, target),
         place: Place::new(),
         memory: Memory::new(target),
@@ -55,9 +55,9 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
 /// What the tracer needs for a notification, and what it keeps from one to the next. In this order
 /// short distances reach most of it.
 #[repr(C)]
-struct Tracer<'a> {
+struct Tracer {
     response: Response,
-    options: &'a Options,
+    options: Options,
     listener: Listener,
     place: Place,
     memory: Memory,
@@ -66,7 +66,7 @@ struct Tracer<'a> {
     request: Request,
 }
 
-impl Tracer<'_> {
+impl Tracer {
     /// Answers the notification that has been received.
     #[inline(never)]
     fn answer(&mut self) {
@@ -118,13 +118,13 @@ impl Tracer<'_> {
     fn judge_path(&mut self, buffer: &mut [u8]) {
         let notif = &self.request.notif;
         let address = notif.data.args[arch::PATH];
-        let read = self.memory.read(Pid(notif.pid), address, buffer).result();
+        let read = self.memory.read(Pid(notif.pid), address, buffer);
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let bytes = read.ok().and_then(|read| buffer.get(..read as usize));
+        let bytes = read.result().ok().and_then(|read| buffer.get(..read as usize));
         let Some(path) = bytes.and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             return self.judge_nothing(read, buffer.len());
         };
@@ -177,9 +177,9 @@ impl Tracer<'_> {
     /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, read: Result<u32, Errno>, room: usize) {
+    fn judge_nothing(&mut self, read: Answer<u32>, room: usize) {
         let too_long = Errno::ENAMETOOLONG;
-        let errno = match read {
+        let errno = match read.result() {
             // Nothing is behind what was read.
             Ok(read) if (read as usize) < room => {
                 return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
@@ -215,7 +215,7 @@ impl Tracer<'_> {
     /// Whether the call still waits; tells, if not, when that was found out.
     #[inline(never)]
     fn is_alive(&self, when: Text) -> bool {
-        let alive = self.listener.is_valid(self.request.notif.id);
+        let alive = self.listener.is_valid(&self.request.notif.id);
         if !alive {
             self.tell_got_late();
             ME.say(text::TRACER_DIED, [when.0.into()]);
