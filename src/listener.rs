@@ -77,14 +77,13 @@ impl Listener {
 
     /// Answers.
     ///
-    /// # Errors
     /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
-    pub fn send(&self, response: &Response) -> Result<(), Errno> {
+    pub fn send(&self, response: &Response) -> Answer<()> {
         let mut expected = const { Errors::of(&[errno::ENOENT]) };
         if response.resp.flags != 0 {
             expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
         }
-        sys::ioctl_send(self.fits, self.fd, response).expecting(expected, ME)
+        sys::ioctl_send(self.fits, self.fd, response).answer_expecting(expected, ME)
     }
 }
 

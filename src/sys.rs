@@ -196,7 +196,7 @@ impl<T: Meaning> Answer<T> {
     #[inline(always)]
     #[must_use]
     pub fn is(self, errno: Errno) -> bool {
-        self.0 as i32 == -errno.into_raw()
+        self.0 == -errno.into_raw() as isize
     }
 
     /// Whether it is 0.

@@ -77,11 +77,13 @@ impl Tracer {
         self.fail_call(Errno::EPERM);
         self.judge();
 
-        match self.listener.send(&self.response) {
-            Ok(()) => {}
-            // Before Linux 5.5, which brought the flag.
-            Err(errno @ Errno::EINVAL) => ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE),
-            Err(_) => self.tell(text::TRACER_ENOENT, None),
+        let sent = self.listener.send(&self.response);
+        if sent.is_error() {
+            if sent.is(Errno::EINVAL) {
+                // Before Linux 5.5, which brought the flag.
+                ME.give_up(text::name::ioctl, Errno::EINVAL, text::HINT_CONTINUE)
+            }
+            self.tell(text::TRACER_ENOENT, None);
         }
 
         if self.ends {
