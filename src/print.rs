@@ -62,6 +62,9 @@ pub fn print(
     Ok(())
 }
 
+/// In the place of a digit.
+const BLANK: u64 = b' '.wrapping_sub(b'0') as u64;
+
 /// A line as it grows.
 pub struct Line<'a> {
     /// What there is of it.
@@ -149,17 +152,18 @@ impl<'a> Line<'a> {
             string = self.room.put_plain(string);
             let Some((byte, rest)) = string.split_first() else { return };
             string = rest;
-            let control = byte < b' ' || byte == 0x7f;
-            if control || byte == b'\\' {
-                self.room.put(b'\\');
+            match byte {
+                b'\\' => self.room.put(byte),
+                0..b' ' | 0x7f => {
+                    self.room.put(b'\\');
+                    self.room.put(b'x');
+                    self.digit(byte >> 4);
+                    self.digit(byte & 0xf);
+                    continue;
+                }
+                _ => {}
             }
-            if control {
-                self.room.put(b'x');
-                self.digit(byte >> 4);
-                self.digit(byte & 0xf);
-            } else {
-                self.room.put(byte);
-            }
+            self.room.put(byte);
         }
     }
 
@@ -168,28 +172,29 @@ impl<'a> Line<'a> {
     #[inline(never)]
     fn number(&mut self, number: u64, form: u32, place: u32) {
         let point = 3 * (form & directive::POINT);
-        // A digit stands before the point, if there is one.
-        let blank = number == 0 && place > point + 1;
-        if blank && (form & directive::WIDE == 0 || place > 13) {
-            return;
-        }
-        let (rest, digit) = if form < directive::OCTAL {
+        let (rest, mut digit) = if form < directive::OCTAL {
             (number / 10, number % 10)
         } else {
             let bits = form.trailing_zeros();
             (number >> bits, number & u64::from(form - 1))
         };
+        if number == 0 && place > point + 1 {
+            if form & directive::WIDE == 0 || place > 13 {
+                return;
+            }
+            digit = BLANK;
+        }
         self.number(rest, form, place + 1);
         if place == point {
             self.room.put(b'.');
         }
-        if blank { self.room.put(b' ') } else { self.digit(digit as u8) }
+        self.digit(digit as u8);
     }
 
     /// A digit.
     #[inline(never)]
     fn digit(&mut self, digit: u8) {
-        self.room.put(if digit > 9 { digit + b'a' - 10 } else { digit + b'0' });
+        self.room.put(if digit.cast_signed() > 9 { digit + b'a' - 10 } else { digit.wrapping_add(b'0') });
     }
 }
 
