@@ -1,7 +1,5 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
-use core::num::NonZeroU32;
-
 use crate::print::print;
 use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
@@ -78,7 +76,7 @@ impl Process {
     /// Tells of a failure that the process survives.
     #[inline(always)]
     pub fn complain(self, call: Text, errno: Errno) {
-        self.speech(call).complain(errno);
+        self.speech(call).complain(errno, text::NOTHING);
     }
 
     /// Tells of a failure and ends.
@@ -162,24 +160,24 @@ impl Speech {
 
     #[inline(never)]
     fn try_say(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) -> bool {
-        let said = print(self, string, a, b, c, d);
-        if let Err(failed) = said {
-            self.process().complain(failed.call(), failed.errno());
+        let Err((call, errno)) = print(self, string, [a, b, c, d]) else { return true };
+        // Where a failure cannot be told, nothing can; the exit status will.
+        if self.text().0 > text::FAILED.0 {
+            self.process().complain(call, errno);
         }
-        said.is_ok()
+        false
     }
 
     #[inline(never)]
-    fn complain(self, errno: Errno) {
-        // Where this cannot be told, nothing can; the exit status will.
+    fn complain(self, errno: Errno, hint: Text) {
         let failed = self.process().speech(text::FAILED);
-        let _ = print(failed, None, self.text().0.into(), errno.into_raw() as u64, 0, 0);
+        failed.try_say(None, self.text().0.into(), errno.into_raw() as u64, hint.0.into(), 0);
     }
 
     #[cold]
     #[inline(never)]
     pub(crate) fn fail(self, errno: Errno) -> ! {
-        self.complain(errno);
+        self.complain(errno, text::NOTHING);
         self.end()
     }
 
@@ -192,33 +190,8 @@ impl Speech {
     #[cold]
     #[inline(never)]
     fn give_up(self, errno: Errno, hint: Text) -> ! {
-        self.complain(errno);
-        let _ = print(self.process().speech(hint), None, 0, 0, 0, 0);
+        self.complain(errno, hint);
         sys::exit_group(status::UNSUPPORTED)
-    }
-}
-
-/// A call that failed, by its name, and why, in one word.
-#[derive(Clone, Copy, Debug)]
-pub struct Failed(NonZeroU32);
-
-impl Failed {
-    /// The call of that name failed like this.
-    #[inline(always)]
-    #[must_use]
-    pub fn new(call: Text, errno: Errno) -> Self {
-        let word = u32::from(call.0) << 16 | errno.into_raw() as u32;
-        Self(NonZeroU32::new(word).unwrap_or(NonZeroU32::MIN))
-    }
-
-    /// The call's name.
-    fn call(self) -> Text {
-        Text((self.0.get() >> 16) as u16)
-    }
-
-    /// Why it failed.
-    fn errno(self) -> Errno {
-        Errno::new(i32::from(self.0.get() as u16))
     }
 }
 

@@ -5,7 +5,7 @@
 use core::mem::MaybeUninit;
 
 use crate::abi::{POLLOUT, pollfd};
-use crate::failure::{Failed, Speech};
+use crate::failure::Speech;
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
     ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text, UNKNOWN_ERRNO,
@@ -21,21 +21,14 @@ const SHORT: usize = 512;
 /// # Errors
 /// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
 /// to compose it.
-#[inline(never)]
-pub fn print(
-    speech: Speech,
-    string: Option<ZStr>,
-    a: u64,
-    b: u64,
-    c: u64,
-    d: u64,
-) -> Result<(), Failed> {
+#[inline(always)] // it is called once
+pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<(), (Text, Errno)> {
     let mut short = [MaybeUninit::uninit(); SHORT];
-    let mut line = Line::new(&mut short, speech, string, [a, b, c, d]);
+    let mut line = Line::new(&mut short, speech, string, numbers);
     line.compose();
     let mut pages: &mut [_] = &mut [];
     if line.room.line().is_none() {
-        pages = sys::mmap(line.room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
+        pages = sys::mmap(line.room.length()).map_err(|errno| (name::mmap, errno))?;
         line.room = Room::new(pages);
         line.compose();
     }
@@ -53,7 +46,7 @@ pub fn print(
             Err(Errno::EAGAIN) => {
                 sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(errno) => return Err(Failed::new(name::write, errno)),
+            Err(errno) => return Err((name::write, errno)),
         }
     }
     if !pages.is_empty() {
@@ -129,18 +122,33 @@ impl<'a> Line<'a> {
             // All others are for the next number.
             _ => {
                 let number = self.numbers[self.next_number % self.numbers.len()];
-                if directive == directive::ERRNO {
-                    meaning(number)
-                } else {
-                    self.next_number += 1;
-                    if directive != directive::TEXT {
-                        return self.number(number, directive, 1);
-                    }
-                    Text(number as u16)
+                self.next_number += 1;
+                match directive {
+                    directive::TEXT => Text(number as u16),
+                    directive::ERRNO => self.meaning(number),
+                    form => return self.number(number, form, 1),
                 }
             }
         };
         self.text(text);
+    }
+
+    /// The text of an errno, which is the next number once more if it has none of its own.
+    #[inline(always)] // it is called once
+    fn meaning(&mut self, mut errno: u64) -> Text {
+        // The ends before the texts count the errors up.
+        let mut at = ERRORS;
+        while let Some(&code) = TABLE.get(usize::from(at.0)) {
+            at.0 += 1;
+            if code < LAST_END {
+                errno = errno.wrapping_sub(code.into());
+                if errno == 0 {
+                    return at;
+                }
+            }
+        }
+        self.next_number = self.next_number.wrapping_sub(1);
+        UNKNOWN_ERRNO
     }
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
@@ -196,20 +204,4 @@ impl<'a> Line<'a> {
     fn digit(&mut self, digit: u8) {
         self.room.put(if digit.cast_signed() > 9 { digit + b'a' - 10 } else { digit.wrapping_add(b'0') });
     }
-}
-
-/// The text of an errno.
-fn meaning(mut errno: u64) -> Text {
-    // The ends before the texts count the errors up.
-    let mut at = ERRORS;
-    while let Some(&code) = TABLE.get(usize::from(at.0)) {
-        at.0 += 1;
-        if code < LAST_END {
-            errno = errno.wrapping_sub(code.into());
-            if errno == 0 {
-                return at;
-            }
-        }
-    }
-    UNKNOWN_ERRNO
 }

@@ -10,7 +10,7 @@
 //! | `{p}` | the name of the process that speaks |
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
-//! | `{e}` | the next number as an errno's text; it stays the next number |
+//! | `{e}` | the next number as an errno's text; it stays the next number for one that has none |
 //! | `{+}` | at the end: the next text follows |
 //! | `{=}` | at the beginning: printed so often that it is not coded, for speed |
 //!
@@ -104,23 +104,8 @@ texts! {
     /// reader's own directory, which in a /proc of another PID namespace is not under its own PID.
     MEMORY_FILE = "/proc/self/task/{d}/../../../{d}/mem";
 
-    // The transcript.
+    // Failures that the process tells of. When such a line cannot be printed, nothing can be.
 
-    /// After one that failed.
-    TARGET_FAILURE = "{=}{p}mkdir: {e}\n";
-    /// A notification's ID is no longer valid.
-    TRACER_DIED = "{p}notification ID check ({t}): target has died!!!!!!!!!!!\n";
-
-    // Failures.
-
-    /// A call failed: who, which, why.
-    FAILED = "{p}{t}: {e}\n";
-    /// A child did not end as it should.
-    PARENT_FAILED = "{p}{t} failed with status {d}\n";
-    /// A child did not end by itself.
-    PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
-    /// Answers that should not have come.
-    WRONG = "{p}{d} wrong answers\n";
     /// Why seccomp may not be had.
     HINT_SECCOMP = "needs Linux 5.0 with CONFIG_SECCOMP_FILTER, not forbidden by a sandbox\n";
     /// Why a second listener may not be had.
@@ -133,7 +118,24 @@ texts! {
     HINT_MEMORY = "forbidden by ptrace_scope or a sandbox\n";
     /// Why it can be read in no way.
     HINT_PROC = "needs /proc\n";
+    /// A call failed: who, which, why; and a hint, or nothing.
+    FAILED = "{p}{t}: {e}\n{t}";
 
+    // The transcript.
+
+    /// After one that failed.
+    TARGET_FAILURE = "{=}{p}mkdir: {e}\n";
+    /// A notification's ID is no longer valid.
+    TRACER_DIED = "{p}notification ID check ({t}): target has died!!!!!!!!!!!\n";
+
+    // Failures.
+
+    /// A child did not end as it should.
+    PARENT_FAILED = "{p}{t} failed with status {d}\n";
+    /// A child did not end by itself.
+    PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
+    /// Answers that should not have come.
+    WRONG = "{p}{d} wrong answers\n";
     // The command line.
 
     /// What is wrong with an option.
@@ -287,7 +289,7 @@ pub mod directive {
     pub const HEXADECIMAL: u32 = 16;
     /// The next number is a text.
     pub const TEXT: u32 = 2;
-    /// The next number is an errno; it stays the next number.
+    /// The next number is an errno.
     pub const ERRNO: u32 = 3;
     /// The string.
     pub const STRING: u32 = 5;
