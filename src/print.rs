@@ -24,15 +24,16 @@ const SHORT: usize = 512;
 #[inline(always)] // it is called once
 pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<(), (Text, Errno)> {
     let mut short = [MaybeUninit::uninit(); SHORT];
-    let mut line = Line::new(&mut short, speech, string, numbers);
-    line.compose();
     let mut pages: &mut [_] = &mut [];
-    if line.room.line().is_none() {
+    let mut line = Line::new(&mut short, speech, string, numbers);
+    let mut rest = loop {
+        line.compose();
+        if let Some(line) = line.room.line() {
+            break line;
+        }
         pages = sys::mmap(line.room.length()).map_err(|errno| (name::mmap, errno))?;
         line.room = Room::new(pages);
-        line.compose();
-    }
-    let Some(mut rest) = line.room.line() else { return Ok(()) };
+    };
 
     let out = if speech.text().0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
     while !rest.is_empty() {
