@@ -33,13 +33,13 @@ impl Process {
 
     const fn named(Text(at): Text) -> Self {
         assert!(at < 1 << 7, "does not pack any more");
-        Self((at as u32) << 16)
+        Self(at << 16)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> Text {
-        Text((self.0 >> 16) as u16)
+        Text(self.0 >> 16)
     }
 
     /// Prints a line with at most two numbers, or ends: what cannot be told must not be taken
@@ -110,7 +110,7 @@ impl Process {
     #[inline(always)]
     #[must_use]
     pub fn speech(self, text: Text) -> Speech {
-        Speech(self.0 | u32::from(text.0))
+        Speech(self.0 | text.0)
     }
 }
 
@@ -132,7 +132,7 @@ impl Speech {
     #[inline(always)]
     #[must_use]
     pub fn text(self) -> Text {
-        Text(self.0 as u16)
+        Text(self.0 & 0xffff)
     }
 
     #[inline(never)]

@@ -125,7 +125,7 @@ impl<'a> Line<'a> {
                 let number = self.numbers[self.next_number % self.numbers.len()];
                 self.next_number += 1;
                 match directive {
-                    directive::TEXT => Text(number as u16),
+                    directive::TEXT => Text(number as u32),
                     directive::ERRNO => self.meaning(number),
                     form => return self.number(number, form, 1),
                 }
@@ -139,7 +139,7 @@ impl<'a> Line<'a> {
     fn meaning(&mut self, mut errno: u64) -> Text {
         // The ends before the texts count the errors up.
         let mut at = ERRORS;
-        while let Some(&code) = TABLE.get(usize::from(at.0)) {
+        while let Some(&code) = TABLE.get(at.0 as usize) {
             at.0 += 1;
             if code < LAST_END {
                 errno = errno.wrapping_sub(code.into());

@@ -23,24 +23,24 @@ use crate::sys::ZStr;
 
 /// A text: where it begins in the coded table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text(pub u16);
+pub struct Text(pub u32);
 
-/// The text that is empty: none begins so far behind.
-pub const NOTHING: Text = Text(u16::MAX);
+/// The text that is empty: the end of another.
+pub const NOTHING: Text = Text(TRACER.0 - 1);
 
 /// In the place of what is wrong: nothing. No text of that kind begins here.
 pub const FINE: Text = Text(0);
 
 impl Text {
     const fn at(place: usize) -> Self {
-        Self(STARTS[place] as u16)
+        Self(STARTS[place] as u32)
     }
 
     /// Its codes, up to its end or further, up to a NUL.
     #[inline(always)]
     #[must_use]
     pub fn codes(self) -> ZStr<'static> {
-        ZStr::within(&TABLE, self.0.into())
+        ZStr::within(&TABLE, self.0 as usize)
     }
 }
 
