@@ -203,6 +203,10 @@ impl<'a> Line<'a> {
     /// A digit.
     #[inline(never)]
     fn digit(&mut self, digit: u8) {
-        self.room.put(if digit.cast_signed() > 9 { digit + b'a' - 10 } else { digit.wrapping_add(b'0') });
+        self.room.put(if digit.cast_signed() > 9 {
+            digit + b'a' - 10
+        } else {
+            digit.wrapping_add(b'0')
+        });
     }
 }

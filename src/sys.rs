@@ -277,8 +277,7 @@ impl Errors {
 unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract. One call insists on its fifth argument's being 0.
-        let word =
-            unsafe { backend::syscall5((packed >> 23) as usize, a, b, c, d, 0) } as isize;
+        let word = unsafe { backend::syscall5((packed >> 23) as usize, a, b, c, d, 0) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }
@@ -435,8 +434,12 @@ impl<'a> ZStr<'a> {
     #[inline(always)]
     #[must_use]
     pub fn within(bytes: &'a [u8], at: usize) -> Self {
-        match (bytes.get(at..), bytes.last()) {
-            (Some(string @ [_, ..]), Some(0)) => Self(NonNull::from(string).cast(), PhantomData),
+        match bytes {
+            // SAFETY: the place is at most that of the last byte.
+            [.., 0] => Self(
+                unsafe { NonNull::from(bytes).cast().add(at.min(bytes.len() - 1)) },
+                PhantomData,
+            ),
             _ => Self::from(c""),
         }
     }
