@@ -230,6 +230,16 @@ impl<T: Meaning> Answer<T> {
     }
 }
 
+impl Answer<u32> {
+    /// The beginning of `bytes` that is as long as this says; none if it is an error, which no slice is
+    /// as long as.
+    #[inline(always)]
+    #[must_use]
+    pub fn of(self, bytes: &[u8]) -> Option<&[u8]> {
+        bytes.get(..self.0 as usize)
+    }
+}
+
 impl Answer<Fd> {
     /// The descriptor; none if it is an error.
     #[inline(always)]

@@ -126,8 +126,7 @@ impl Tracer {
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let bytes = read.result().ok().and_then(|read| buffer.get(..read as usize));
-        let Some(path) = bytes.and_then(|mut bytes| ZStr::take(&mut bytes)) else {
+        let Some(path) = read.of(buffer).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
