@@ -878,10 +878,18 @@ pub fn rt_sigprocmask(process: Process, mask: u64) {
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
+///
+/// # Errors
+/// As `seccomp(2)` has them.
 #[inline(always)]
-pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
+pub fn seccomp_get_notif_sizes() -> Result<seccomp_notif_sizes, Errno> {
+    let mut sizes = MaybeUninit::uninit();
     // SAFETY: writes `sizes`.
-    unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &raw mut *sizes) }
+    let call: Call<(), 3> =
+        unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, sizes.as_mut_ptr()) };
+    call.result()?;
+    // SAFETY: the call has succeeded, and so it has written all of it.
+    Ok(unsafe { sizes.assume_init() })
 }
 
 /// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: the value is

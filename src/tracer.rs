@@ -3,7 +3,6 @@
 
 use crate::abi::{
     HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
-    seccomp_notif_sizes,
 };
 use crate::arch;
 use crate::failure::{Process, status};
@@ -29,11 +28,10 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         None => sys::exit_group(status::SUCCESS),
     };
 
-    let mut sizes =
-        seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-    if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
-        ME.fail_seccomp(errno, text::HINT_SECCOMP)
-    }
+    let sizes = match sys::seccomp_get_notif_sizes() {
+        Ok(sizes) => sizes,
+        Err(errno) => ME.fail_seccomp(errno, text::HINT_SECCOMP),
+    };
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
     let mut tracer = Tracer {
