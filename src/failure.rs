@@ -135,7 +135,7 @@ impl Speech {
         Text(self.0 & 0xffff)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn say0(self) {
         self.say1(0);
     }

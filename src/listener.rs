@@ -78,6 +78,7 @@ impl Listener {
     /// Answers.
     ///
     /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
+    #[inline(always)]
     pub fn send(&self, response: &Response) -> Answer<()> {
         let mut expected = const { Errors::of(&[errno::ENOENT]) };
         if response.resp.flags != 0 {

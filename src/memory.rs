@@ -48,7 +48,7 @@ impl Memory {
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
-    #[inline(never)]
+    #[inline(always)]
     pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<u32> {
         if pid != self.owner || pid != self.target {
             self.forget();

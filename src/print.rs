@@ -135,7 +135,6 @@ impl<'a> Line<'a> {
     }
 
     /// The text of an errno, which is the next number once more if it has none of its own.
-    #[inline(always)] // it is called once
     fn meaning(&mut self, mut errno: u64) -> Text {
         // The ends before the texts count the errors up.
         let mut at = ERRORS;
@@ -154,7 +153,7 @@ impl<'a> Line<'a> {
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
-    #[inline(never)]
+    #[inline(always)]
     fn string(&mut self) {
         let Some(mut string) = self.string else { return };
         loop {

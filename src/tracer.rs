@@ -20,6 +20,7 @@ const ME: Process = Process::TRACER;
 const SHORT: usize = 256;
 
 /// Runs the tracer, with its end of the socket pair.
+#[inline(always)]
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
