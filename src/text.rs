@@ -415,10 +415,15 @@ impl Coding {
         while self.count < MAX_PAIRS {
             // Count every pair, the best one on the way.
             let (mut best, mut pair) = (0, [0; 2]);
+            // In a run of one code, two pairs do not share one.
+            let mut in_run = false;
             let mut i = 1;
             while i < self.length {
                 let [left, right] = [self.codes[i - 1], self.codes[i]];
-                if left > LAST_END as u16 && left < GAP && right > LAST_END as u16 && right < GAP {
+                in_run = !in_run && left == right && i > 1 && self.codes[i - 2] == left;
+                let pairs =
+                    left > LAST_END as u16 && left < GAP && right > LAST_END as u16 && right < GAP;
+                if pairs && !in_run {
                     let count = &mut counts[left as usize][right as usize];
                     *count = count.saturating_add(1);
                     if *count > best {
