@@ -8,8 +8,8 @@ use crate::abi::{POLLOUT, pollfd};
 use crate::failure::Speech;
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text, UNKNOWN_ERRNO,
-    directive, name,
+    ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text,
+    UNKNOWN_ERRNO, directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -27,6 +27,7 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
     let mut pages: &mut [_] = &mut [];
     let mut line = Line::new(&mut short, speech, string, numbers);
     let mut rest = loop {
+        // The second time there is room.
         line.compose();
         if let Some(line) = line.room.line() {
             break line;
@@ -50,13 +51,14 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
             Err(errno) => return Err((name::write, errno)),
         }
     }
+    // Failing, it leaves a few pages behind; the line was written all the same.
     if !pages.is_empty() {
         sys::munmap(pages).regardless();
     }
     Ok(())
 }
 
-/// In the place of a digit.
+/// In the place of a digit: as it is printed, a blank.
 const BLANK: u64 = b' '.wrapping_sub(b'0') as u64;
 
 /// A line as it grows.
@@ -142,7 +144,7 @@ impl<'a> Line<'a> {
             at.0 += 1;
             if code < LAST_END {
                 errno = errno.wrapping_sub(code.into());
-                if errno == 0 {
+                if errno == 0 && code != FILLER {
                     return at;
                 }
             }

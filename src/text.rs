@@ -320,6 +320,8 @@ const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize;
 /// say besides, at the end of an error's text, by how much the next error's number is greater. No
 /// pair contains any of them.
 pub const LAST_END: u8 = b'\n' - 1;
+/// This one of them is followed by no text, but by another: the numbers are further apart.
+pub const FILLER: u8 = LAST_END - 1;
 const END: u16 = 0;
 /// Stands where no pair may be, until the table is done.
 const GAP: u16 = 256;
@@ -381,11 +383,10 @@ impl Coding {
             if t >= others {
                 let mut step =
                     errnos[t - others] - if t > others { errnos[t - others - 1] } else { 0 };
-                // Unknown errors fill large gaps.
-                while step >= LAST_END as u16 {
-                    coding.push(LAST_END as u16 - 1);
-                    coding.push_text(PLAIN[Place::UNKNOWN_ERRNO as usize].as_bytes());
-                    step -= LAST_END as u16 - 1;
+                // Large gaps are filled.
+                while step >= FILLER as u16 {
+                    coding.push(FILLER as u16);
+                    step -= FILLER as u16;
                 }
                 assert!(step > 0, "the errors are in the order of their numbers");
                 coding.push(step);
