@@ -31,7 +31,8 @@ pub struct Memory {
     /// Whose memory the open file is, if one is open.
     owner: Pid,
     file: Fd,
-    /// Whether nothing has been read from it yet.
+    /// Whether nothing has been read from it yet. Kept here, and not in a variable, it leaves the compiler
+    /// one place to read in.
     fresh: bool,
 }
 
@@ -48,7 +49,7 @@ impl Memory {
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
-    #[inline(always)]
+    #[inline(always)] // it is called once
     pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<u32> {
         if pid != self.owner || pid != self.target {
             self.forget();
@@ -84,7 +85,7 @@ impl Memory {
         }
     }
 
-    /// Opens the file; no descriptor if that cannot be done.
+    /// Opens the owner's memory; no descriptor if that cannot be done.
     #[inline(never)]
     fn open(&mut self) {
         let me = sys::getpid().or_fail(ME);

@@ -73,7 +73,8 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         self.name
     }
 
-    /// The value; any error ends `process`, which tells of it.
+    /// The value; any error ends `process`, which tells of it. Arguments that are left out are 0, here and
+    /// in all that follows but `once`.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {
         const { assert!(N <= 4, "for more, there is `once`") };
@@ -192,7 +193,7 @@ impl<T: Meaning> Answer<T> {
         Self(-errno.into_raw() as isize, PhantomData)
     }
 
-    /// Whether it is this error.
+    /// Whether it is this error. The whole word is compared: half of it the compiler would widen first.
     #[inline(always)]
     #[must_use]
     pub fn is(self, errno: Errno) -> bool {
@@ -303,7 +304,7 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
 /// The call may be made.
 #[inline(never)]
 unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
-    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    // SAFETY: by this function's contract; what is left out is 0.
     unsafe { persist4(a, b, c, 0, packed, expected) }
 }
 
@@ -333,7 +334,7 @@ unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
 /// The call may be made.
 #[inline(never)]
 unsafe fn insist1(a: usize, packed: u32) -> usize {
-    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    // SAFETY: by this function's contract; what is left out is 0.
     unsafe { insist3(a, 0, 0, packed) }
 }
 
@@ -440,7 +441,8 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
-    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one beyond.
+    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one at its end for a place
+    /// beyond.
     #[inline(always)]
     #[must_use]
     pub fn within(bytes: &'a [u8], at: usize) -> Self {
@@ -574,7 +576,7 @@ impl<'a> Room<'a> {
         if self.next > self.end {
             return None;
         }
-        // All bytes from `begin` on have been written, and the last one is a NUL.
+        // The invariant of a `ZStr` holds: all bytes from `begin` on have been written, the last one a NUL.
         Some(ZStr(self.begin, PhantomData))
     }
 
@@ -752,7 +754,7 @@ pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     unsafe { call!(openat, directory.cast_unsigned(), path.address(), flags) }
 }
 
-/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
+/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`, the mask left out: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
@@ -920,7 +922,7 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
 }
 
-/// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
+/// `pid_t wait4(pid_t child, int *status, int options, NULL)`, the last one left out: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
 pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
