@@ -1,7 +1,5 @@
 //! Who speaks, how a failure is told, and with which status a process ends.
 
-use core::num::NonZeroU32;
-
 use crate::print::print;
 use crate::sys::{self, Errno, ZStr};
 use crate::text::{self, Text};
@@ -35,52 +33,50 @@ impl Process {
 
     const fn named(Text(at): Text) -> Self {
         assert!(at < 1 << 7, "does not pack any more");
-        Self((at as u32) << 25)
+        Self(at << 16)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> Text {
-        Text((self.0 >> 25) as u16)
+        Text(self.0 >> 16)
     }
 
-    /// Prints a line with at most three numbers, or ends: what cannot be told must not be taken
+    /// Prints a line with at most two numbers, or ends: what cannot be told must not be taken
     /// for told.
     #[inline(always)]
     pub fn say<const N: usize>(self, text: Text, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
+        let [a, b, ..] = pad(numbers);
         let speech = self.speech(text);
         match N {
             0 => speech.say0(),
             1 => speech.say1(a),
-            _ => speech.say3(None, a, b, c),
+            _ => speech.say2(None, a, b),
         }
     }
 
     /// The same with a string.
     #[inline(always)]
     pub fn say_about<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
-        let [a, b, c] = pad(numbers);
-        self.speech(text).say3(string, a, b, c);
-    }
-
-    /// The same with as many numbers as there are.
-    #[inline(always)]
-    pub fn say_all(self, text: Text, string: Option<ZStr>, numbers: &[u64; 4]) {
-        self.speech(text).say(string, numbers);
+        let [a, b, c, d] = pad(numbers);
+        if N <= 2 {
+            self.speech(text).say2(string, a, b);
+        } else {
+            self.speech(text).say4(string, a, b, c, d);
+        }
     }
 
     /// Prints a line with two numbers. Where it cannot be told, the process survives that and tells of
     /// it; false then.
     #[inline(always)]
     pub fn try_say(self, text: Text, a: u64, b: u64) -> bool {
-        self.speech(text).try_say(None, &[a, b, 0, 0])
+        self.speech(text).try_say(None, a, b, 0, 0)
     }
 
     /// Tells of a failure that the process survives.
     #[inline(always)]
     pub fn complain(self, call: Text, errno: Errno) {
-        self.speech(call).complain(errno);
+        self.speech(call).complain(errno, text::NOTHING);
     }
 
     /// Tells of a failure and ends.
@@ -114,13 +110,13 @@ impl Process {
     #[inline(always)]
     #[must_use]
     pub fn speech(self, text: Text) -> Speech {
-        Speech(self.0 | u32::from(text.0))
+        Speech(self.0 | text.0)
     }
 }
 
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
-/// that is a constant costs less there than two. From the top: seven bits for the process, nine
-/// for the number of a call that is still to be made, sixteen for the text.
+/// that is a constant costs less there than two. From the top: nine bits for the number of a call that
+/// is still to be made, seven for the process, sixteen for the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Speech(pub(crate) u32);
 
@@ -129,59 +125,59 @@ impl Speech {
     #[inline(always)]
     #[must_use]
     pub fn process(self) -> Process {
-        Process(self.0 & !0 << 25)
+        Process(self.0 & 0x7f << 16)
     }
 
     /// What is said.
     #[inline(always)]
     #[must_use]
     pub fn text(self) -> Text {
-        Text(self.0 as u16)
+        Text(self.0 & 0xffff)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn say0(self) {
         self.say1(0);
     }
 
     #[inline(never)]
     fn say1(self, a: u64) {
-        self.say3(None, a, 0, 0);
-    }
-
-    /// All that most lines have, in registers.
-    #[inline(never)]
-    fn say3(self, string: Option<ZStr>, a: u64, b: u64, c: u64) {
-        self.say(string, &[a, b, c, 0]);
+        self.say2(None, a, 0);
     }
 
     #[inline(never)]
-    fn say(self, string: Option<ZStr>, numbers: &[u64; 4]) {
-        if !self.try_say(string, numbers) {
+    fn say2(self, string: Option<ZStr>, a: u64, b: u64) {
+        self.say4(string, a, b, 0, 0);
+    }
+
+    /// All that a line may have, in registers.
+    #[inline(never)]
+    fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
+        if !self.try_say(string, a, b, c, d) {
             self.end()
         }
     }
 
     #[inline(never)]
-    fn try_say(self, string: Option<ZStr>, numbers: &[u64; 4]) -> bool {
-        let said = print(self, string, numbers);
-        if let Err(failed) = said {
-            self.process().complain(failed.call(), failed.errno());
+    fn try_say(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) -> bool {
+        let Err((call, errno)) = print(self, string, [a, b, c, d]) else { return true };
+        // Where a failure cannot be told, nothing can; the exit status will.
+        if self.text().0 > text::FAILED.0 {
+            self.process().complain(call, errno);
         }
-        said.is_ok()
+        false
     }
 
     #[inline(never)]
-    fn complain(self, errno: Errno) {
-        // Where this cannot be told, nothing can; the exit status will.
-        let numbers = [self.text().0.into(), errno.into_raw() as u64, 0, 0];
-        let _ = print(self.process().speech(text::FAILED), None, &numbers);
+    fn complain(self, errno: Errno, hint: Text) {
+        let failed = self.process().speech(text::FAILED);
+        failed.try_say(None, self.text().0.into(), errno.into_raw() as u64, hint.0.into(), 0);
     }
 
     #[cold]
     #[inline(never)]
     pub(crate) fn fail(self, errno: Errno) -> ! {
-        self.complain(errno);
+        self.complain(errno, text::NOTHING);
         self.end()
     }
 
@@ -194,40 +190,15 @@ impl Speech {
     #[cold]
     #[inline(never)]
     fn give_up(self, errno: Errno, hint: Text) -> ! {
-        self.complain(errno);
-        let _ = print(self.process().speech(hint), None, &[0; 4]);
+        self.complain(errno, hint);
         sys::exit_group(status::UNSUPPORTED)
     }
 }
 
-/// A call that failed, by its name, and why, in one word.
-#[derive(Clone, Copy, Debug)]
-pub struct Failed(NonZeroU32);
-
-impl Failed {
-    /// The call of that name failed like this.
-    #[inline(always)]
-    #[must_use]
-    pub fn new(call: Text, errno: Errno) -> Self {
-        let word = u32::from(call.0) << 16 | errno.into_raw() as u32;
-        Self(NonZeroU32::new(word).unwrap_or(NonZeroU32::MIN))
-    }
-
-    /// The call's name.
-    fn call(self) -> Text {
-        Text((self.0.get() >> 16) as u16)
-    }
-
-    /// Why it failed.
-    fn errno(self) -> Errno {
-        Errno::new(i32::from(self.0.get() as u16))
-    }
-}
-
-/// At most three numbers as three, so that they can travel in registers.
+/// At most four numbers as four, so that they can travel in registers.
 #[inline(always)]
-fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 3] {
-    const { assert!(N <= 3) };
+fn pad<const N: usize>(numbers: [u64; N]) -> [u64; 4] {
+    const { assert!(N <= 4) };
     let number = |i: usize| numbers.get(i).copied().unwrap_or(0);
-    [number(0), number(1), number(2)]
+    [number(0), number(1), number(2), number(3)]
 }

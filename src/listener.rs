@@ -64,27 +64,27 @@ impl Listener {
     /// alive, and its PID is nobody else's.
     #[must_use]
     #[inline(always)]
-    pub fn is_valid(&self, id: u64) -> bool {
+    pub fn is_valid(&self, id: &u64) -> bool {
         let gone = const { Errors::of(&[errno::ENOENT]) };
         let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-        let mut answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id, gone_or_unknown);
+        let mut answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, id, gone_or_unknown);
         // Kernels before 5.9 know it by another number only; those since know both.
         if answer.is(Errno::EINVAL) {
-            answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, &id, gone);
+            answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, id, gone);
         }
         !answer.is_error()
     }
 
     /// Answers.
     ///
-    /// # Errors
     /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
-    pub fn send(&self, response: &Response) -> Result<(), Errno> {
+    #[inline(always)]
+    pub fn send(&self, response: &Response) -> Answer<()> {
         let mut expected = const { Errors::of(&[errno::ENOENT]) };
         if response.resp.flags != 0 {
             expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
         }
-        sys::ioctl_send(self.fits, self.fd, response).expecting(expected, ME)
+        sys::ioctl_send(self.fits, self.fd, response).answer_expecting(expected, ME)
     }
 }
 

@@ -13,12 +13,12 @@
 //! with another (threads, vfork) could leave it while it lives on; the target shares its with nobody,
 //! and for any other process under the filter the file is opened for one read and closed.
 
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
-use crate::print::compose;
-use crate::sys::{self, Answer, Fd, Pid, ZStr};
+use crate::print::Line;
+use crate::sys::{self, Answer, Fd, Pid};
 use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.
@@ -31,13 +31,16 @@ pub struct Memory {
     /// Whose memory the open file is, if one is open.
     owner: Pid,
     file: Fd,
+    /// Whether nothing has been read from it yet. Kept here, and not in a variable, it leaves the compiler
+    /// one place to read in.
+    fresh: bool,
 }
 
 impl Memory {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(target: Pid) -> Self {
-        Self { target, owner: target, file: Fd::NONE }
+        Self { target, owner: target, file: Fd::NONE, fresh: false }
     }
 
     /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
@@ -46,21 +49,20 @@ impl Memory {
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
-    #[inline(never)]
+    #[inline(always)] // it is called once
     pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<u32> {
         if pid != self.owner || pid != self.target {
             self.forget();
             self.owner = pid;
         }
-        let kept = self.file.is_some();
-        if !kept {
-            self.file = open(pid);
+        if !self.file.is_some() {
+            self.open();
         }
         if !self.file.is_some() {
             return sys::process_vm_readv(pid, buffer, address);
         }
         let read = sys::pread(self.file, buffer, address).answer();
-        if kept && read.is_nothing() {
+        if !mem::take(&mut self.fresh) && read.is_nothing() {
             self.forget();
             return self.read(pid, address, buffer);
         }
@@ -82,18 +84,18 @@ impl Memory {
             self.file = Fd::NONE;
         }
     }
-}
 
-/// Opens the memory of `pid`; no descriptor if that cannot be done.
-#[inline(never)]
-fn open(pid: Pid) -> Fd {
-    let me = sys::getpid().or_fail(ME);
-    let mut memory = [MaybeUninit::uninit(); 64];
-    let numbers = &[me.0.into(), pid.0.into(), 0, 0];
-    let mut room = compose(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
-    room.put(0);
-    let Some(file) = room.line().and_then(|mut line| ZStr::take(&mut line)) else {
-        return Fd::NONE;
-    };
-    sys::openat(AT_FDCWD, file, O_READ).answer().fd()
+    /// Opens the owner's memory; no descriptor if that cannot be done.
+    #[inline(never)]
+    fn open(&mut self) {
+        let me = sys::getpid().or_fail(ME);
+        let mut memory = [MaybeUninit::uninit(); 64];
+        let numbers = [me.0.into(), self.owner.0.into(), 0, 0];
+        let mut line = Line::new(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
+        line.compose();
+        if let Some(file) = line.room.string() {
+            self.file = sys::openat(AT_FDCWD, file, O_READ).answer().fd();
+            self.fresh = true;
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
         Ok(Fork::Parent(tracer)) => tracer,
         Err(errno) => {
             // As where RLIMIT_NPROC allows just one more process.
-            sys::kill(target, SIGKILL).or_fail(ME);
+            kill(target, SIGKILL);
             wait(target, 0);
             ME.fail(name, errno)
         }
@@ -67,12 +67,12 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
     if tracer_ended == RUNNING {
         if options.keep() {
             // It may not know that the target has ended.
-            sys::kill(tracer, SIGALRM).or_fail(ME);
+            kill(tracer, SIGALRM);
         } else {
             expected = SIGTERM;
-            sys::kill(tracer, SIGTERM).or_fail(ME);
+            kill(tracer, SIGTERM);
             // Somebody may have stopped it, and then it would not end.
-            sys::kill(tracer, SIGCONT).or_fail(ME);
+            kill(tracer, SIGCONT);
         }
         tracer_ended = wait(tracer, 0);
     }
@@ -87,6 +87,7 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
 }
 
 /// Undoes what this process may have inherited and the demonstration cannot bear.
+#[inline(never)]
 fn settle() {
     // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
     // the tracer's end is held back until it has said its first line.
@@ -129,6 +130,12 @@ fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
         me.say(text::PID, [pid.0.into()]);
     }
     sys::rt_sigprocmask(me, HOLD);
+}
+
+/// Sends `child` a signal.
+#[inline(never)]
+fn kill(child: Pid, signal: u32) {
+    sys::kill(child, signal).or_fail(ME);
 }
 
 /// In the place of a status: the child has not ended.

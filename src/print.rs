@@ -3,14 +3,13 @@
 //! Nothing here decides what a failure means.
 
 use core::mem::MaybeUninit;
-use core::slice;
 
 use crate::abi::{POLLOUT, pollfd};
-use crate::failure::{Failed, Speech};
+use crate::failure::Speech;
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    ERRORS, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, Text, UNKNOWN_ERRNO,
-    directive, name,
+    ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text,
+    UNKNOWN_ERRNO, directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -22,70 +21,79 @@ const SHORT: usize = 512;
 /// # Errors
 /// The call that failed, and why: `write(2)`, or `mmap(2)` when the line is long and there is no room
 /// to compose it.
-pub fn print(speech: Speech, string: Option<ZStr>, numbers: &[u64; 4]) -> Result<(), Failed> {
-    print_in(&mut [MaybeUninit::uninit(); SHORT], speech, string, numbers)
-}
-
-/// The same, composing the line in `memory` if it finds room there.
-#[inline(never)]
-fn print_in(
-    memory: &mut [MaybeUninit<u8>],
-    speech: Speech,
-    string: Option<ZStr>,
-    numbers: &[u64; 4],
-) -> Result<(), Failed> {
-    let room = compose(memory, speech, string, numbers);
-    let Some(mut line) = room.line() else {
-        let pages = sys::mmap(room.length()).map_err(|errno| Failed::new(name::mmap, errno))?;
-        let done = print_in(pages, speech, string, numbers);
-        // Failing, it leaves a few pages behind; the line was written all the same.
-        sys::munmap(pages).regardless();
-        return done;
+#[inline(always)] // it is called once
+pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<(), (Text, Errno)> {
+    let mut short = [MaybeUninit::uninit(); SHORT];
+    let mut pages: &mut [_] = &mut [];
+    let mut line = Line::new(&mut short, speech, string, numbers);
+    let mut rest = loop {
+        // The second time there is room.
+        line.compose();
+        if let Some(line) = line.room.line() {
+            break line;
+        }
+        pages = sys::mmap(line.room.length()).map_err(|errno| (name::mmap, errno))?;
+        line.room = Room::new(pages);
     };
 
     let out = if speech.text().0 < FIRST_OUTPUT.0 { Fd::STDERR } else { Fd::STDOUT };
-    while !line.is_empty() {
-        match sys::write(out, line).result() {
+    while !rest.is_empty() {
+        match sys::write(out, rest).result() {
             Ok(written) => {
-                let Some(rest) = line.get(written as usize..) else { break };
-                line = rest;
+                let Some(remaining) = rest.get(written as usize..) else { break };
+                rest = remaining;
             }
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
             // Where that fails, the next write will tell.
             Err(Errno::EAGAIN) => {
                 sys::ppoll(&mut pollfd { fd: out.0, events: POLLOUT, revents: 0 }).regardless();
             }
-            Err(errno) => return Err(Failed::new(name::write, errno)),
+            Err(errno) => return Err((name::write, errno)),
         }
+    }
+    // Failing, it leaves a few pages behind; the line was written all the same.
+    if !pages.is_empty() {
+        sys::munmap(pages).regardless();
     }
     Ok(())
 }
 
-/// Puts what is said into `memory`, with `string` and `numbers` in the place of its directives.
-#[inline(never)] // two of its kind
-pub fn compose<'a>(
-    memory: &'a mut [MaybeUninit<u8>],
-    speech: Speech,
-    string: Option<ZStr>,
-    numbers: &[u64; 4],
-) -> Room<'a> {
-    let mut line = Line { room: Room::new(memory), speech, string, numbers: numbers.iter() };
-    line.codes(speech.text().codes());
-    line.room
-}
+/// In the place of a digit: as it is printed, a blank.
+const BLANK: u64 = b' '.wrapping_sub(b'0') as u64;
 
 /// A line as it grows.
-struct Line<'a, 'room> {
-    room: Room<'room>,
+pub struct Line<'a> {
+    /// What there is of it.
+    pub room: Room<'a>,
     speech: Speech,
     string: Option<ZStr<'a>>,
-    numbers: slice::Iter<'a, u64>,
+    numbers: [u64; 4],
+    next_number: usize,
 }
 
-impl Line<'_, '_> {
-    /// The codes of a text.
+impl<'a> Line<'a> {
+    /// A line in `memory`.
+    #[inline(always)]
+    pub fn new(
+        memory: &'a mut [MaybeUninit<u8>],
+        speech: Speech,
+        string: Option<ZStr<'a>>,
+        numbers: [u64; 4],
+    ) -> Self {
+        Self { room: Room::new(memory), speech, string, numbers, next_number: 0 }
+    }
+
+    /// Puts what is said into its room.
     #[inline(never)]
-    fn codes(&mut self, mut codes: ZStr) {
+    pub fn compose(&mut self) {
+        self.next_number = 0;
+        self.text(self.speech.text());
+    }
+
+    /// A text.
+    #[inline(never)]
+    fn text(&mut self, text: Text) {
+        let mut codes = text.codes();
         loop {
             codes = self.room.put_plain(codes);
             let (code, rest) = codes.split_first().unwrap_or((0, codes));
@@ -93,9 +101,6 @@ impl Line<'_, '_> {
                 self.room.put(b'\n');
             }
             if code <= LAST_END {
-                return;
-            }
-            if code == FIRST_DIRECTIVE + directive::IF_STRING as u8 && self.string.is_none() {
                 return;
             }
             self.code(code);
@@ -114,66 +119,82 @@ impl Line<'_, '_> {
         if directive > directive::LAST {
             return self.room.put(code);
         }
-        let codes = match directive {
-            directive::IF_STRING => return,
+        let text = match directive {
             directive::STRING => return self.string(),
-            directive::PROCESS => self.speech.process().name().codes(),
+            directive::PROCESS => self.speech.process().name(),
             // All others are for the next number.
             _ => {
-                let Some(&number) = self.numbers.as_slice().first() else { return };
-                if directive == directive::ERRNO {
-                    return self.codes(meaning(number));
-                }
-                self.numbers.next();
+                let number = self.numbers[self.next_number % self.numbers.len()];
+                self.next_number += 1;
                 match directive {
-                    directive::TEXT => Text(number as u16).codes(),
+                    directive::TEXT => Text(number as u32),
+                    directive::ERRNO => self.meaning(number),
                     form => return self.number(number, form, 1),
                 }
             }
         };
-        self.codes(codes);
+        self.text(text);
+    }
+
+    /// The text of an errno, which is the next number once more if it has none of its own.
+    fn meaning(&mut self, mut errno: u64) -> Text {
+        // The ends before the texts count the errors up.
+        let mut at = ERRORS;
+        while let Some(&code) = TABLE.get(at.0 as usize) {
+            at.0 += 1;
+            if code < LAST_END {
+                errno = errno.wrapping_sub(code.into());
+                if errno == 0 && code != FILLER {
+                    return at;
+                }
+            }
+        }
+        self.next_number = self.next_number.wrapping_sub(1);
+        UNKNOWN_ERRNO
     }
 
     /// The string. It is somebody else's: a byte that could forge a line or drive a terminal is
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
-    #[inline(never)]
+    #[inline(always)]
     fn string(&mut self) {
         let Some(mut string) = self.string else { return };
         loop {
             string = self.room.put_plain(string);
             let Some((byte, rest)) = string.split_first() else { return };
             string = rest;
-            if byte < b' ' || byte == 0x7f {
-                self.room.put(b'\\');
-                self.room.put(b'x');
-                self.digit(byte >> 4);
-                self.digit(byte & 0xf);
-                continue;
-            }
-            if byte == b'\\' {
-                self.room.put(byte);
+            match byte {
+                b'\\' => self.room.put(byte),
+                0..b' ' | 0x7f => {
+                    self.room.put(b'\\');
+                    self.room.put(b'x');
+                    self.digit(byte >> 4);
+                    self.digit(byte & 0xf);
+                    continue;
+                }
+                _ => {}
             }
             self.room.put(byte);
         }
     }
 
-    /// `number` in one of the forms that directives name. Its last digit has the `place`.
+    /// `number` in one of the forms that directives name. Its last digit has the `place`; what stands
+    /// before it comes first.
     #[inline(never)]
     fn number(&mut self, number: u64, form: u32, place: u32) {
-        let (rest, digit) = if form < directive::OCTAL {
+        let point = 3 * (form & directive::POINT);
+        let (rest, mut digit) = if form < directive::OCTAL {
             (number / 10, number % 10)
         } else {
             let bits = form.trailing_zeros();
             (number >> bits, number & u64::from(form - 1))
         };
-        let point = 3 * (form & directive::POINT);
-        if rest > 0 || place <= point {
-            self.number(rest, form, place + 1);
-        } else if form & directive::WIDE != 0 {
-            for _ in place..13 {
-                self.room.put(b' ');
+        if number == 0 && place > point + 1 {
+            if form & directive::WIDE == 0 || place > 13 {
+                return;
             }
+            digit = BLANK;
         }
+        self.number(rest, form, place + 1);
         if place == point {
             self.room.put(b'.');
         }
@@ -183,22 +204,10 @@ impl Line<'_, '_> {
     /// A digit.
     #[inline(never)]
     fn digit(&mut self, digit: u8) {
-        self.room.put(if digit > 9 { digit + b'a' - 10 } else { digit + b'0' });
+        self.room.put(if digit.cast_signed() > 9 {
+            digit + b'a' - 10
+        } else {
+            digit.wrapping_add(b'0')
+        });
     }
-}
-
-/// The text of an errno.
-fn meaning(errno: u64) -> ZStr<'static> {
-    // The ends before the texts count the errors up.
-    let (mut codes, mut known) = (ERRORS.codes(), 0);
-    while let Some((code, rest)) = codes.split_first() {
-        codes = rest;
-        if code < LAST_END {
-            known += u64::from(code);
-            if known == errno {
-                return codes;
-            }
-        }
-    }
-    UNKNOWN_ERRNO.codes()
 }

@@ -74,7 +74,8 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         self.name
     }
 
-    /// The value; any error ends `process`, which tells of it.
+    /// The value; any error ends `process`, which tells of it. Arguments that are left out are 0, here and
+    /// in all that follows but `once`.
     #[inline(always)]
     pub fn or_fail(self, process: Process) -> T {
         const { assert!(N <= 4, "for more, there is `once`") };
@@ -158,7 +159,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0 | (self.number as u32) << 16
+        process.speech(self.name).0 | (self.number as u32) << 23
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -193,11 +194,11 @@ impl<T: Meaning> Answer<T> {
         Self(-errno.into_raw() as isize, PhantomData)
     }
 
-    /// Whether it is this error.
+    /// Whether it is this error. The whole word is compared: half of it the compiler would widen first.
     #[inline(always)]
     #[must_use]
     pub fn is(self, errno: Errno) -> bool {
-        self.0 as i32 == -errno.into_raw()
+        self.0 == -errno.into_raw() as isize
     }
 
     /// Whether it is 0.
@@ -228,6 +229,16 @@ impl<T: Meaning> Answer<T> {
     #[inline(always)]
     pub fn result(self) -> Result<T, Errno> {
         if self.0 < 0 { Err(Errno::new(-self.0 as i32)) } else { Ok(T::of(self.0 as usize)) }
+    }
+}
+
+impl Answer<u32> {
+    /// The beginning of `bytes` that is as long as this says; none if it is an error, which no slice is
+    /// as long as.
+    #[inline(always)]
+    #[must_use]
+    pub fn of(self, bytes: &[u8]) -> Option<&[u8]> {
+        bytes.get(..self.0 as usize)
     }
 }
 
@@ -278,8 +289,7 @@ impl Errors {
 unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract. One call insists on its fifth argument's being 0.
-        let word =
-            unsafe { backend::syscall5(packed as usize >> 16 & 0x1ff, a, b, c, d, 0) } as isize;
+        let word = unsafe { backend::syscall5((packed >> 23) as usize, a, b, c, d, 0) } as isize;
         if word >= 0 || expected.has(-word as u32) {
             return word;
         }
@@ -295,7 +305,7 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
 /// The call may be made.
 #[inline(never)]
 unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
-    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    // SAFETY: by this function's contract; what is left out is 0.
     unsafe { persist4(a, b, c, 0, packed, expected) }
 }
 
@@ -325,7 +335,7 @@ unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
 /// The call may be made.
 #[inline(never)]
 unsafe fn insist1(a: usize, packed: u32) -> usize {
-    // SAFETY: by this function's contract; the kernel does not look at further arguments.
+    // SAFETY: by this function's contract; what is left out is 0.
     unsafe { insist3(a, 0, 0, packed) }
 }
 
@@ -437,12 +447,17 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
-    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one beyond.
+    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one at its end for a place
+    /// beyond.
     #[inline(always)]
     #[must_use]
     pub fn within(bytes: &'a [u8], at: usize) -> Self {
-        match (bytes.get(at..), bytes.last()) {
-            (Some(string @ [_, ..]), Some(0)) => Self(NonNull::from(string).cast(), PhantomData),
+        match bytes {
+            // SAFETY: the place is at most that of the last byte.
+            [.., 0] => Self(
+                unsafe { NonNull::from(bytes).cast().add(at.min(bytes.len() - 1)) },
+                PhantomData,
+            ),
             _ => Self::from(c""),
         }
     }
@@ -558,6 +573,17 @@ impl<'a> Room<'a> {
     #[inline(always)]
     pub fn length(&self) -> usize {
         self.next as usize - self.begin.as_ptr() as usize
+    }
+
+    /// What has been put, as a string, if that found room.
+    #[inline(always)]
+    pub fn string(&mut self) -> Option<ZStr<'_>> {
+        self.put(0);
+        if self.next > self.end {
+            return None;
+        }
+        // The invariant of a `ZStr` holds: all bytes from `begin` on have been written, the last one a NUL.
+        Some(ZStr(self.begin, PhantomData))
     }
 
     /// What has been put, if it found room.
@@ -815,12 +841,12 @@ pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     unsafe { call!(openat, directory.cast_unsigned(), path.address(), flags) }
 }
 
-/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits for as long as it takes; the value
+/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`, the mask left out: waits for as long as it takes; the value
 /// is the number of descriptors with an event
 #[inline(always)]
-pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 4> {
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: writes `poll`, which is one; without a mask the kernel asks for no size of it.
-    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>(), null::<u8>()) }
+    unsafe { call!(ppoll, &raw mut *poll, 1, null::<u8>()) }
 }
 
 /// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number;
@@ -941,10 +967,18 @@ pub fn rt_sigprocmask(process: Process, mask: u64) {
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
+///
+/// # Errors
+/// As `seccomp(2)` has them.
 #[inline(always)]
-pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
+pub fn seccomp_get_notif_sizes() -> Result<seccomp_notif_sizes, Errno> {
+    let mut sizes = MaybeUninit::uninit();
     // SAFETY: writes `sizes`.
-    unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &raw mut *sizes) }
+    let call: Call<(), 3> =
+        unsafe { call!(seccomp, SECCOMP_GET_NOTIF_SIZES, 0, sizes.as_mut_ptr()) };
+    call.result()?;
+    // SAFETY: the call has succeeded, and so it has written all of it.
+    Ok(unsafe { sizes.assume_init() })
 }
 
 /// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: the value is
@@ -975,12 +1009,12 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
 }
 
-/// `pid_t wait4(pid_t child, int *status, int options, NULL)`: the value is 0 where the options say
+/// `pid_t wait4(pid_t child, int *status, int options, NULL)`, the last one left out: the value is 0 where the options say
 /// not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 4> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
     // SAFETY: writes `status`.
-    unsafe { call!(wait4, child.0, &raw mut *status, options, null::<u8>()) }
+    unsafe { call!(wait4, child.0, &raw mut *status, options) }
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes

@@ -132,7 +132,7 @@ fn measure(options: &Options, directories: ZStrs) -> u32 {
         nanoseconds.wrapping_mul(1000) / calls.max(1),
         calls.wrapping_mul(1_000_000_000) / nanoseconds,
     ];
-    ME.say_all(text::MEASURED, None, &numbers);
+    ME.say_about(text::MEASURED, None, numbers);
     if wrong > 0 {
         ME.say(text::WRONG, [wrong]);
         return status::CHILD_FAILED;

@@ -10,8 +10,7 @@
 //! | `{p}` | the name of the process that speaks |
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
-//! | `{e}` | the next number as an errno's text; it stays the next number |
-//! | `{?}` | nothing, and the text ends here, if there is no string |
+//! | `{e}` | the next number as an errno's text; it stays the next number for one that has none |
 //! | `{+}` | at the end: the next text follows |
 //! | `{=}` | at the beginning: printed so often that it is not coded, for speed |
 //!
@@ -24,21 +23,24 @@ use crate::sys::ZStr;
 
 /// A text: where it begins in the coded table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text(pub u16);
+pub struct Text(pub u32);
+
+/// The text that is empty: the end of another.
+pub const NOTHING: Text = Text(TRACER.0 - 1);
 
 /// In the place of what is wrong: nothing. No text of that kind begins here.
 pub const FINE: Text = Text(0);
 
 impl Text {
     const fn at(place: usize) -> Self {
-        Self(STARTS[place] as u16)
+        Self(STARTS[place] as u32)
     }
 
     /// Its codes, up to its end or further, up to a NUL.
-    #[inline(never)]
+    #[inline(always)]
     #[must_use]
     pub fn codes(self) -> ZStr<'static> {
-        ZStr::within(&TABLE, self.0.into())
+        ZStr::within(&TABLE, self.0 as usize)
     }
 }
 
@@ -102,23 +104,8 @@ texts! {
     /// reader's own directory, which in a /proc of another PID namespace is not under its own PID.
     MEMORY_FILE = "/proc/self/task/{d}/../../../{d}/mem";
 
-    // The transcript.
+    // Failures that the process tells of. When such a line cannot be printed, nothing can be.
 
-    /// After one that failed.
-    TARGET_FAILURE = "{=}{p}mkdir: {e}\n";
-    /// A notification's ID is no longer valid.
-    TRACER_DIED = "{p}notification ID check ({t}): target has died!!!!!!!!!!!\n";
-
-    // Failures.
-
-    /// A call failed: who, which, why.
-    FAILED = "{p}{t}: {e}\n";
-    /// A child did not end as it should.
-    PARENT_FAILED = "{p}{t} failed with status {d}\n";
-    /// A child did not end by itself.
-    PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
-    /// Answers that should not have come.
-    WRONG = "{p}{d} wrong answers\n";
     /// Why seccomp may not be had.
     HINT_SECCOMP = "needs Linux 5.0 with CONFIG_SECCOMP_FILTER, not forbidden by a sandbox\n";
     /// Why a second listener may not be had.
@@ -131,7 +118,24 @@ texts! {
     HINT_MEMORY = "forbidden by ptrace_scope or a sandbox\n";
     /// Why it can be read in no way.
     HINT_PROC = "needs /proc\n";
+    /// A call failed: who, which, why; and a hint, or nothing.
+    FAILED = "{p}{t}: {e}\n{t}";
 
+    // The transcript.
+
+    /// After one that failed.
+    TARGET_FAILURE = "{=}{p}mkdir: {e}\n";
+    /// A notification's ID is no longer valid.
+    TRACER_DIED = "{p}notification ID check ({t}): target has died!!!!!!!!!!!\n";
+
+    // Failures.
+
+    /// A child did not end as it should.
+    PARENT_FAILED = "{p}{t} failed with status {d}\n";
+    /// A child did not end by itself.
+    PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
+    /// Answers that should not have come.
+    WRONG = "{p}{d} wrong answers\n";
     // The command line.
 
     /// What is wrong with an option.
@@ -179,8 +183,8 @@ usage: seccomp-notify-min [options] dir...
     TARGET_SIGNAL = "{p}received signal\n";
     /// The target's last line.
     TARGET_ENDS = "{p}terminating\n";
-    /// A notification came; where there is a string, also what the target asked.
-    TRACER_GOT = "{=}{p}got notification for PID {d}; ID is {x}\n{?}{+}";
+    /// A notification came. What comes next belongs to the same write.
+    TRACER_GOT = "{=}{p}got notification for PID {d}; ID is {x}\n{t}";
     /// What the target asked.
     TRACER_MKDIR = "{=}{p}mkdir(\"{s}\", {o})\n";
     /// The delay line, as far as its first number.
@@ -285,19 +289,17 @@ pub mod directive {
     pub const HEXADECIMAL: u32 = 16;
     /// The next number is a text.
     pub const TEXT: u32 = 2;
-    /// The next number is an errno; it stays the next number.
+    /// The next number is an errno.
     pub const ERRNO: u32 = 3;
     /// The string.
     pub const STRING: u32 = 5;
     /// The name of the process that speaks.
     pub const PROCESS: u32 = 7;
-    /// The text ends here unless there is a string.
-    pub const IF_STRING: u32 = 9;
     /// The last one.
     pub const LAST: u32 = HEXADECIMAL;
 
     /// How they are written, and what they are.
-    pub(super) const WRITTEN: [(&str, u32); 11] = [
+    pub(super) const WRITTEN: [(&str, u32); 10] = [
         ("d}", DECIMAL),
         (".3}", DECIMAL + 1),
         ("13}", DECIMAL + WIDE),
@@ -308,7 +310,6 @@ pub mod directive {
         ("t}", TEXT),
         ("e}", ERRNO),
         ("p}", PROCESS),
-        ("?}", IF_STRING),
     ];
 }
 
@@ -319,6 +320,8 @@ const MAX_PAIRS: usize = 256 - FIRST_PAIR as usize;
 /// say besides, at the end of an error's text, by how much the next error's number is greater. No
 /// pair contains any of them.
 pub const LAST_END: u8 = b'\n' - 1;
+/// This one of them is followed by no text, but by another: the numbers are further apart.
+pub const FILLER: u8 = LAST_END - 1;
 const END: u16 = 0;
 /// Stands where no pair may be, until the table is done.
 const GAP: u16 = 256;
@@ -380,11 +383,10 @@ impl Coding {
             if t >= others {
                 let mut step =
                     errnos[t - others] - if t > others { errnos[t - others - 1] } else { 0 };
-                // Unknown errors fill large gaps.
-                while step >= LAST_END as u16 {
-                    coding.push(LAST_END as u16 - 1);
-                    coding.push_text(PLAIN[Place::UNKNOWN_ERRNO as usize].as_bytes());
-                    step -= LAST_END as u16 - 1;
+                // Large gaps are filled.
+                while step >= FILLER as u16 {
+                    coding.push(FILLER as u16);
+                    step -= FILLER as u16;
                 }
                 assert!(step > 0, "the errors are in the order of their numbers");
                 coding.push(step);
@@ -414,10 +416,15 @@ impl Coding {
         while self.count < MAX_PAIRS {
             // Count every pair, the best one on the way.
             let (mut best, mut pair) = (0, [0; 2]);
+            // In a run of one code, two pairs do not share one.
+            let mut in_run = false;
             let mut i = 1;
             while i < self.length {
                 let [left, right] = [self.codes[i - 1], self.codes[i]];
-                if left > LAST_END as u16 && left < GAP && right > LAST_END as u16 && right < GAP {
+                in_run = !in_run && left == right && i > 1 && self.codes[i - 2] == left;
+                let pairs =
+                    left > LAST_END as u16 && left < GAP && right > LAST_END as u16 && right < GAP;
+                if pairs && !in_run {
                     let count = &mut counts[left as usize][right as usize];
                     *count = count.saturating_add(1);
                     if *count > best {

@@ -3,7 +3,6 @@
 
 use crate::abi::{
     HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
-    seccomp_notif_sizes,
 };
 use crate::arch;
 use crate::failure::{Process, status};
@@ -12,7 +11,7 @@ use crate::listener::Listener;
 use crate::memory::Memory;
 use crate::options::Options;
 use crate::policy::{self, Place};
-use crate::sys::{self, Errno, Fd, Fits, Pid, ZStr};
+use crate::sys::{self, Answer, Errno, Fd, Fits, Pid, ZStr};
 use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
@@ -21,6 +20,7 @@ const ME: Process = Process::TRACER;
 const SHORT: usize = 256;
 
 /// Runs the tracer, with its end of the socket pair.
+#[inline(always)]
 pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
     let listener = match handover::receive(socket) {
         Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
@@ -29,15 +29,14 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         None => sys::exit_group(status::SUCCESS),
     };
 
-    let mut sizes =
-        seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-    if let Err(errno) = sys::seccomp_get_notif_sizes(&mut sizes).result() {
-        ME.fail_seccomp(errno, text::HINT_SECCOMP)
-    }
+    let sizes = match sys::seccomp_get_notif_sizes() {
+        Ok(sizes) => sizes,
+        Err(errno) => ME.fail_seccomp(errno, text::HINT_SECCOMP),
+    };
     let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
 
     let mut tracer = Tracer {
-        options,
+        options: *options,
         listener: Listener::new(listener, fits, target),
         place: Place::new(),
         memory: Memory::new(target),
@@ -55,9 +54,9 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
 /// What the tracer needs for a notification, and what it keeps from one to the next. In this order
 /// short distances reach most of it.
 #[repr(C)]
-struct Tracer<'a> {
+struct Tracer {
     response: Response,
-    options: &'a Options,
+    options: Options,
     listener: Listener,
     place: Place,
     memory: Memory,
@@ -66,7 +65,7 @@ struct Tracer<'a> {
     request: Request,
 }
 
-impl Tracer<'_> {
+impl Tracer {
     /// Answers the notification that has been received.
     #[inline(never)]
     fn answer(&mut self) {
@@ -77,11 +76,13 @@ impl Tracer<'_> {
         self.fail_call(Errno::EPERM);
         self.judge();
 
-        match self.listener.send(&self.response) {
-            Ok(()) => {}
-            // Before Linux 5.5, which brought the flag.
-            Err(errno @ Errno::EINVAL) => ME.give_up(text::name::ioctl, errno, text::HINT_CONTINUE),
-            Err(_) => self.tell(text::TRACER_ENOENT, None),
+        let sent = self.listener.send(&self.response);
+        if sent.is_error() {
+            if sent.is(Errno::EINVAL) {
+                // Before Linux 5.5, which brought the flag.
+                ME.give_up(text::name::ioctl, Errno::EINVAL, text::HINT_CONTINUE)
+            }
+            self.tell(text::TRACER_ENOENT, None);
         }
 
         if self.ends {
@@ -118,14 +119,13 @@ impl Tracer<'_> {
     fn judge_path(&mut self, buffer: &mut [u8]) {
         let notif = &self.request.notif;
         let address = notif.data.args[arch::PATH];
-        let read = self.memory.read(Pid(notif.pid), address, buffer).result();
+        let read = self.memory.read(Pid(notif.pid), address, buffer);
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let bytes = read.ok().and_then(|read| buffer.get(..read as usize));
-        let Some(path) = bytes.and_then(|mut bytes| ZStr::take(&mut bytes)) else {
+        let Some(path) = read.of(buffer).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
             return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
@@ -177,9 +177,9 @@ impl Tracer<'_> {
     /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, read: Result<u32, Errno>, room: usize) {
+    fn judge_nothing(&mut self, read: Answer<u32>, room: usize) {
         let too_long = Errno::ENAMETOOLONG;
-        let errno = match read {
+        let errno = match read.result() {
             // Nothing is behind what was read.
             Ok(read) if (read as usize) < room => {
                 return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
@@ -215,7 +215,7 @@ impl Tracer<'_> {
     /// Whether the call still waits; tells, if not, when that was found out.
     #[inline(never)]
     fn is_alive(&self, when: Text) -> bool {
-        let alive = self.listener.is_valid(self.request.notif.id);
+        let alive = self.listener.is_valid(&self.request.notif.id);
         if !alive {
             self.tell_got_late();
             ME.say(text::TRACER_DIED, [when.0.into()]);
@@ -249,14 +249,15 @@ impl Tracer<'_> {
     #[inline(never)]
     fn tell(&self, text: Text, path: Option<ZStr>) {
         let notif = &self.request.notif;
-        self.tell_all(text, path, [notif.pid.into(), notif.id, self.mode(), 0]);
+        let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
+        self.tell_all(text, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
     }
 
     /// A line of the transcript, which the measuring mode has not.
-    #[inline(never)]
+    #[inline(always)]
     fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 4]) {
         if self.options.count == 0 {
-            ME.say_all(text, path, &numbers);
+            ME.say_about(text, path, numbers);
         }
     }
 }

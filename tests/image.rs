@@ -20,7 +20,7 @@ use rustc_demangle::demangle;
 use seccomp_notify_min::text;
 
 /// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 8,192.
-const BUDGET: usize = 9104;
+const BUDGET: usize = 8560;
 
 /// The compiler that these figures are of. Another one may make a few bytes more or less.
 const COMPILER: &str = "rustc 1.95.";
@@ -159,7 +159,7 @@ fn nothing_of_formatting_or_panicking_is_in_the_image() {
         return;
     }
     let symbols = symbols();
-    assert!(symbols.iter().any(|symbol| symbol.name.contains("tracer::run")), "{symbols:#?}");
+    assert!(symbols.iter().any(|symbol| symbol.name.contains("Tracer::answer")), "{symbols:#?}");
     for symbol in &symbols {
         let name = &symbol.name;
         for room in ["core::fmt", "core::panicking", "panic", "unwind", "alloc::", "std::"] {
@@ -227,8 +227,8 @@ fn parts() -> Vec<(String, usize)> {
     };
     let headers = size_of::<FileHeader64<Endianness>>() + size_of_val(segments(image()));
     let code = size_of_symbols(&|symbol| symbol.is_code);
-    let (output, errors) = (usize::from(text::FIRST_OUTPUT.0), usize::from(text::ERRORS.0));
-    let calls = usize::from(text::name::clock_gettime.0);
+    let (output, errors) = (text::FIRST_OUTPUT.0 as usize, text::ERRORS.0 as usize);
+    let calls = text::name::clock_gettime.0 as usize;
     let texts = text::TABLE.len() + size_of_val(&text::PAIRS);
     let rest = image().len() - headers - code - texts;
     [

@@ -65,14 +65,14 @@ fn golden() -> Vec<Golden> {
             tracer,
             text::TRACER_GOT,
             None,
-            [4711, 0x1234_5678_9abc_def0, 0, 0],
+            [4711, 0x1234_5678_9abc_def0, call(text::NOTHING), 0],
             "Tracer: got notification for PID 4711; ID is 123456789abcdef0\n",
         ),
         golden(
             tracer,
             text::TRACER_GOT,
             Some(c"/tmp/x"),
-            [4711, 0xab, 0o1777, 0],
+            [4711, 0xab, call(text::TRACER_MKDIR), 0o1777],
             "Tracer: got notification for PID 4711; ID is ab\nTracer: mkdir(\"/tmp/x\", 1777)\n",
         ),
         golden(
@@ -108,14 +108,14 @@ fn golden() -> Vec<Golden> {
             tracer,
             text::FAILED,
             None,
-            [call(text::name::ioctl), 9, 0, 0],
+            [call(text::name::ioctl), 9, call(text::NOTHING), 0],
             "Tracer: ioctl: Bad file descriptor\n",
         ),
         golden(
             parent,
             text::FAILED,
             None,
-            [call(text::name::rt_sigprocmask), 4095, 0, 0],
+            [call(text::name::rt_sigprocmask), 4095, call(text::NOTHING), 0],
             "Parent: rt_sigprocmask: errno 4095\n",
         ),
         golden(
@@ -177,11 +177,11 @@ proptest! {
         c in prop_oneof![any::<u64>(), 0_u64..2000, (0_u32..20).prop_map(|digits| 10_u64.pow(digits))],
     ) {
         prop_assert_eq!(
-            tracer_said(text::TRACER_GOT, None, [a, b, 0, 0]),
+            tracer_said(text::TRACER_GOT, None, [a, b, text::NOTHING.0.into(), 0]),
             format!("Tracer: got notification for PID {a}; ID is {b:x}\n")
         );
         prop_assert_eq!(
-            tracer_said(text::TRACER_GOT, Some(c"/"), [b, c, a, 0]),
+            tracer_said(text::TRACER_GOT, Some(c"/"), [b, c, text::TRACER_MKDIR.0.into(), a]),
             format!("Tracer: got notification for PID {b}; ID is {c:x}\nTracer: mkdir(\"/\", {a:o})\n")
         );
         // A point in a whole number.

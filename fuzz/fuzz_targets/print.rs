@@ -18,7 +18,7 @@ mod model;
 use model::escaped;
 
 fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
-    let (which, room, numbers, mut bytes) = input;
+    let (which, room, mut numbers, mut bytes) = input;
     bytes.retain(|&byte| byte != 0);
     let shown = escaped(&bytes);
     let string = CString::new(bytes).unwrap();
@@ -26,7 +26,8 @@ fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
     let (text, wanted) = match which % 4 {
         0 => {
             let start = format!("Tracer: got notification for PID {a}; ID is {b:x}\nTracer: mkdir(\"");
-            (text::TRACER_GOT, [start.as_bytes(), &shown, format!("\", {c:o})\n").as_bytes()].concat())
+            numbers[2] = text::TRACER_MKDIR.0.into();
+            (text::TRACER_GOT, [start.as_bytes(), &shown, format!("\", {d:o})\n").as_bytes()].concat())
         }
         1 => {
             let start: &[u8] = b"\nTarget process: about to make directory \"";

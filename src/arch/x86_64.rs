@@ -1,6 +1,6 @@
 //! x86-64, in its 64-bit ABI. The x32 ABI shares its audit number and is told by its call numbers.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 
 use syscalls::Sysno;
 
@@ -62,9 +62,21 @@ pub fn disposition(handler: SignalHandler) -> kernel_sigaction {
     kernel_sigaction {
         sa_handler_kernel: handler,
         sa_flags: u64::from(linux_raw_sys::general::SA_RESTORER),
-        sa_restorer: Some(restorer),
+        sa_restorer: Some(restorer_address()),
         sa_mask: kernel_sigset_t { sig: [0] },
     }
+}
+
+/// Where [`restorer`] is. The compiler would look that up in a table of addresses, since a naked function
+/// could be anywhere.
+#[inline(always)]
+fn restorer_address() -> unsafe extern "C" fn() {
+    let address: unsafe extern "C" fn();
+    // SAFETY: this is the address of a function of that type; nothing else is touched.
+    unsafe {
+        asm!("lea {}, [rip + {}]", out(reg) address, sym restorer, options(pure, nomem, nostack, preserves_flags));
+    }
+    address
 }
 
 /// The end of every signal handler: `rt_sigreturn` finds its frame at the stack pointer, so this

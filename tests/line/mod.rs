@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
 use seccomp_notify_min::failure::Process;
-use seccomp_notify_min::print::compose;
+use seccomp_notify_min::print::Line;
 use seccomp_notify_min::sys::ZStr;
 use seccomp_notify_min::text::Text;
 
@@ -20,10 +20,11 @@ pub fn composed_in(
     numbers: [u64; 4],
 ) -> (Vec<u8>, usize) {
     let mut memory = vec![MaybeUninit::new(UNTOUCHED); room];
-    let composed = compose(&mut memory, process.speech(text), string.map(ZStr::from), &numbers);
-    let length = composed.length();
+    let mut line = Line::new(&mut memory, process.speech(text), string.map(ZStr::from), numbers);
+    line.compose();
+    let length = line.room.length();
     // What is given out as a line is all of it, or nothing.
-    assert_eq!(composed.line().map(<[u8]>::len), (length <= room).then_some(length));
+    assert_eq!(line.room.line().map(<[u8]>::len), (length <= room).then_some(length));
     // SAFETY: all of it has been written, by the line above if not by the program.
     let bytes = memory.iter().map(|byte| unsafe { byte.assume_init() }).collect();
     (bytes, length)
