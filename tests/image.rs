@@ -20,7 +20,7 @@ use rustc_demangle::demangle;
 use seccomp_notify_min::text;
 
 /// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 8,192.
-const BUDGET: usize = 8560;
+const BUDGET: usize = 8540;
 
 /// The compiler that these figures are of. Another one may make a few bytes more or less.
 const COMPILER: &str = "rustc 1.95.";
