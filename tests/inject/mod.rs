@@ -410,6 +410,8 @@ struct Process {
     /// The kernel will make the last call again, from the same place; a handler that runs before that
     /// has another stack pointer.
     again: Option<(Place, Call, usize)>,
+    /// It is the script that will: whatever handlers run before that, the call is made.
+    waits: bool,
 }
 
 struct Run<'a> {
@@ -480,8 +482,14 @@ impl Run<'_> {
 
     fn adopt(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
-        let process =
-            Process { role, counts: HashMap::new(), inside: None, answer: None, again: None };
+        let process = Process {
+            role,
+            counts: HashMap::new(),
+            inside: None,
+            answer: None,
+            again: None,
+            waits: false,
+        };
         self.processes.insert(pid, process);
     }
 
@@ -572,16 +580,25 @@ impl Run<'_> {
             }
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
-            process.again =
-                (-516..=-512).contains(&result).then(|| (state.place, call.clone(), at));
+            if !process.waits {
+                process.again =
+                    (-516..=-512).contains(&result).then(|| (state.place, call.clone(), at));
+            }
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
             // A child's return from fork, or the end of execve.
             return go_on(pid, None);
         } else {
-            let (call, at) = match process.again.take() {
-                Some((place, call, at)) if place == state.place => (call, at),
+            let again = process.again.take();
+            // A handler's own calls come first where the script has the call made again.
+            let is_handlers = state.number != libc::SYS_pause && process.waits;
+            let (call, at) = match again.clone() {
+                Some((place, call, at)) if place == state.place => {
+                    process.waits = false;
+                    (call, at)
+                }
                 _ => {
+                    process.again = again.filter(|_| is_handlers);
                     let name = label::label(pid, state.number, &state.arguments);
                     let nth = process.counts.entry(name.clone()).or_default();
                     *nth += 1;
@@ -680,6 +697,7 @@ impl Run<'_> {
             return false;
         }
         process.again = Some((state.place, moment.call.clone(), at));
+        process.waits = true;
         registers::make_again(pid, libc::SYS_pause);
         true
     }
