@@ -205,7 +205,19 @@ impl Run {
             Streams::Elsewhere => {}
         }
         let began = Instant::now();
-        let child = self.command.spawn().expect("the program can be started");
+        let child = loop {
+            match self.command.spawn() {
+                // A test has just written this file, and another one, forking meanwhile, has its copy of the
+                // descriptor until it executes.
+                Err(error)
+                    if error.kind() == io::ErrorKind::ExecutableFileBusy
+                        && began.elapsed() < self.limit =>
+                {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                child => break child.expect("the program can be started"),
+            }
+        };
         let (limit, grace) = (self.limit, self.grace);
         // The command holds the sockets' other ends.
         drop(self.command);
