@@ -409,9 +409,17 @@ struct Process {
     answer: Option<i64>,
     /// The kernel will make the last call again, from the same place; a handler that runs before that
     /// has another stack pointer.
-    again: Option<(Place, Call, usize)>,
-    /// It is the script that will: whatever handlers run before that, the call is made.
-    waits: bool,
+    again: Option<Again>,
+}
+
+/// A call that will be made again.
+struct Again {
+    place: Place,
+    call: Call,
+    /// Where it stands in the list of calls.
+    at: usize,
+    /// It is the script that has it made: whatever handlers run before that, it comes.
+    by_script: bool,
 }
 
 struct Run<'a> {
@@ -482,14 +490,8 @@ impl Run<'_> {
 
     fn adopt(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
-        let process = Process {
-            role,
-            counts: HashMap::new(),
-            inside: None,
-            answer: None,
-            again: None,
-            waits: false,
-        };
+        let process =
+            Process { role, counts: HashMap::new(), inside: None, answer: None, again: None };
         self.processes.insert(pid, process);
     }
 
@@ -580,25 +582,25 @@ impl Run<'_> {
             }
             // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
             // kernel goes back to the call.
-            if !process.waits {
-                process.again =
-                    (-516..=-512).contains(&result).then(|| (state.place, call.clone(), at));
+            // A handler's own calls are none that the script has made again.
+            if !process.again.as_ref().is_some_and(|again| again.by_script) {
+                let restarts = (-516..=-512).contains(&result);
+                process.again = restarts.then(|| Again {
+                    place: state.place,
+                    call: call.clone(),
+                    at,
+                    by_script: false,
+                });
             }
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
             // A child's return from fork, or the end of execve.
             return go_on(pid, None);
         } else {
-            let again = process.again.take();
-            // A handler's own calls come first where the script has the call made again.
-            let is_handlers = state.number != libc::SYS_pause && process.waits;
-            let (call, at) = match again.clone() {
-                Some((place, call, at)) if place == state.place => {
-                    process.waits = false;
-                    (call, at)
-                }
-                _ => {
-                    process.again = again.filter(|_| is_handlers);
+            let (call, at) = match process.again.take() {
+                Some(again) if again.place == state.place => (again.call, again.at),
+                again => {
+                    process.again = again.filter(|again| again.by_script);
                     let name = label::label(pid, state.number, &state.arguments);
                     let nth = process.counts.entry(name.clone()).or_default();
                     *nth += 1;
@@ -696,8 +698,8 @@ impl Run<'_> {
         if self.outcome.calls[at].injected || process.again.is_some() {
             return false;
         }
-        process.again = Some((state.place, moment.call.clone(), at));
-        process.waits = true;
+        process.again =
+            Some(Again { place: state.place, call: moment.call.clone(), at, by_script: true });
         registers::make_again(pid, libc::SYS_pause);
         true
     }
