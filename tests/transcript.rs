@@ -14,8 +14,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use common::promises::{self, FIRST_BYTES, Promise, SHORT, Way};
-use common::{Beneath, Outcome, Packet, Running, Stream, program};
+use common::promises::{self, FIRST_BYTES, Promise, SHORT, TALKATIVE, TIMES, Way};
+use common::{Beneath, Ended, Outcome, Packet, Running, Stream, program};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -33,7 +33,7 @@ fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let promise = promise(beneath.path().as_os_str());
     promise.before.iter().for_each(|path| std::fs::create_dir(path).unwrap());
     let before = beneath.contents();
-    for (line, way) in promise.runs() {
+    for (line, way) in promise.runs(TIMES) {
         let run = run(&line.arguments, way);
         if let Err(why) = (line.judge)(&run) {
             panic!("{way:?}: {why}\nthe run: {run:#?}");
@@ -152,6 +152,17 @@ fn into_a_short_file(arguments: &[OsString]) -> Outcome {
 fn pipe() -> (File, File) {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
     (reader.into(), writer.into())
+}
+
+/// With nobody to tell of it: the promise of a full device has a standard error output.
+#[test]
+fn a_full_device_is_a_failure_and_no_hang() {
+    for arguments in TALKATIVE {
+        let run = program(arguments).streams(|command| {
+            command.stdout(full_device()).stderr(Stdio::null());
+        });
+        assert_eq!(run.finish().ended, Ended::Status(1), "{arguments:?}");
+    }
 }
 
 /// Each of these promises as a test.

@@ -18,7 +18,7 @@ pub const MADE: u32 = 0o040_600;
 pub enum Repeat {
     /// Once for each way to watch it.
     Once,
-    /// [`TIMES`] in a row, in one way to watch it after the other.
+    /// Many times in a row, in one way to watch it after the other.
     InARow,
     /// [`TIMES`] at once, each beneath a directory of its own.
     AtOnce,
@@ -108,12 +108,12 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// The runs of one trial, in their order.
-    pub fn runs(&self) -> impl Iterator<Item = (&Line, Way)> {
-        self.lines.iter().flat_map(|line| {
-            let times = if self.repeat == Repeat::InARow { TIMES } else { line.ways.len() };
-            line.ways.iter().cycle().take(times).map(move |&way| (line, way))
-        })
+    /// The runs of one trial, in their order; `many` for each way to watch what is tried many times.
+    pub fn runs(&self, many: usize) -> impl Iterator<Item = (&Line, Way)> {
+        let times = if self.repeat == Repeat::InARow { many } else { 1 };
+        self.lines
+            .iter()
+            .flat_map(move |line| (0..times).flat_map(|_| line.ways).map(move |&way| (line, way)))
     }
 
     /// How many trials there are at once, each beneath a directory of its own.
@@ -152,11 +152,13 @@ macro_rules! promises {
     };
 }
 
-/// Command lines in which each process has something to say, each to fail.
+/// Command lines in which each process has something to say.
+pub const TALKATIVE: [&[&str]; 4] =
+    [&["/etc/c"], &["-K", "/etc/c"], &["-K", "/etc/c", "/bye"], &["-f", "e", "/etc/c"]];
+
+/// Those, each to fail.
 fn talkative(ways: &'static [Way], judge: fn(&Outcome) -> Verdict) -> Promise {
-    let lines: [&[&str]; 4] =
-        [&["/etc/c"], &["-K", "/etc/c"], &["-K", "/etc/c", "/bye"], &["-f", "e", "/etc/c"]];
-    let lines = lines.map(|arguments| Line::judged(arguments, judge).ways(ways));
+    let lines = TALKATIVE.map(|arguments| Line::judged(arguments, judge).ways(ways));
     Promise { repeat: Repeat::Once, before: Vec::new(), lines: lines.into() }
 }
 

@@ -214,6 +214,22 @@ const CASES: &[Case] = &[
         found(report, &["/tmp/x: directory 600 root"])?;
         main_job(report, "/tmp/x")
     }),
+    case(
+        "signal_during_the_delay",
+        "background -K -d 2 /tmp/x
+         await delaying; kill -INT $(number_of 'Target process'); collect; facts /tmp/x",
+        |_, report| {
+            ended(report, 0)?;
+            found(report, &["/tmp/x: absent"])?;
+            one_path(
+                report,
+                &["Target process: received signal"],
+                &[GOT, "Tracer: delaying for 2 seconds: 2 1", GONE],
+                &[ENDED],
+                &["Target process: mkdir: Interrupted system call", DIED_POST_DELAY],
+            )
+        },
+    ),
     // Linux 5.19: a call that was received is not taken away by a signal that has a handler.
     case(
         "signal_during_the_delay_of_a_killable_wait",

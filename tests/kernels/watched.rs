@@ -18,6 +18,10 @@ type Of = fn(&OsStr) -> Promise;
 
 const PROGRAM: &[u8] = b"/seccomp-notify-min";
 
+/// How often, for each way to watch it, what is tried many times is: an emulated machine is slow, and there
+/// are two ways.
+const MANY: usize = promises::TIMES / 2;
+
 /// The directories beneath /tmp of a promise's trials.
 fn places(of: Of) -> impl Iterator<Item = String> {
     (0..of("/".as_ref()).trials()).map(|number| format!("/tmp/{number:02}"))
@@ -47,7 +51,7 @@ fn plan(place: &str, promise: &Promise) -> Vec<u8> {
     let mut plan = Vec::new();
     let before = promise.before.iter().map(|path| path.as_bytes());
     list(&mut plan, [place.as_bytes()].into_iter().chain(before));
-    for (line, way) in promise.runs() {
+    for (line, way) in promise.runs(MANY) {
         plan.push(letter(way));
         let arguments = line.arguments.iter().map(|argument| argument.as_bytes());
         list(&mut plan, [PROGRAM].into_iter().chain(arguments));
@@ -83,7 +87,7 @@ pub fn judge(of: Of, stdout: &str, facts: &str) -> Result<(), String> {
     let mut there = vec!["/tmp".to_owned()];
     for place in places(of) {
         let promise = of(place.as_ref());
-        for (number, (line, way)) in promise.runs().enumerate() {
+        for (number, (line, way)) in promise.runs(MANY).enumerate() {
             let judged = outcome(&mut records, &line.made).and_then(|run| {
                 (line.judge)(&run).map_err(|why| format!("{why}\nthe run: {run:#?}"))
             });
