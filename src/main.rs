@@ -11,7 +11,7 @@ start!(entry);
 
 /// Where `_start` goes, with the initial stack pointer.
 extern "C" fn entry(stack: NonNull<usize>) -> ! {
-    // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program, once.
+    // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program.
     let arguments = unsafe { sys::arguments(stack) };
     sys::exit_group(main(arguments))
 }

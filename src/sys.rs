@@ -447,8 +447,8 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
-    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one at its end for a place
-    /// beyond.
+    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one at its end
+    /// for a place beyond.
     #[inline(always)]
     #[must_use]
     pub fn within(bytes: &'a [u8], at: usize) -> Self {
@@ -841,8 +841,8 @@ pub fn openat(directory: i32, path: ZStr<'_>, flags: u32) -> Call<'_, Fd, 3> {
     unsafe { call!(openat, directory.cast_unsigned(), path.address(), flags) }
 }
 
-/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`, the mask left out: waits for as long as it takes; the value
-/// is the number of descriptors with an event
+/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`, the mask left out: waits for as long as it
+/// takes; the value is the number of descriptors with an event
 #[inline(always)]
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: writes `poll`, which is one; without a mask the kernel asks for no size of it.
@@ -1009,8 +1009,8 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     unsafe { call!(socketpair, domain, SOCK_STREAM_CLOEXEC, 0, &raw mut *pair) }
 }
 
-/// `pid_t wait4(pid_t child, int *status, int options, NULL)`, the last one left out: the value is 0 where the options say
-/// not to wait and the child has not ended
+/// `pid_t wait4(pid_t child, int *status, int options, NULL)`, the last one left out: the value is 0
+/// where the options say not to wait and the child has not ended
 #[inline(always)]
 pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
     // SAFETY: writes `status`.

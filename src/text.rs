@@ -136,6 +136,7 @@ texts! {
     PARENT_KILLED = "{p}{t} was killed by signal {d}\n";
     /// Answers that should not have come.
     WRONG = "{p}{d} wrong answers\n";
+
     // The command line.
 
     /// What is wrong with an option.
