@@ -106,7 +106,12 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
         .map(|_| match random.u8(0..20) {
             0 => {
                 let length = random.usize(0..12);
-                (0..length).map(|_| random.u8(1..=255)).collect()
+                let mut bytes: Vec<u8> = (0..length).map(|_| random.u8(1..=255)).collect();
+                // With -c it would be made where it says.
+                if bytes.first() == Some(&b'/') {
+                    bytes[0] = b'_';
+                }
+                bytes
             }
             1 => {
                 let length = random.usize(1..6);
