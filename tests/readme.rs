@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use common::document::read;
 use common::shown::compare;
-use common::{copy_project, is_installed, sandbox_filter, skipped};
+use common::{Ended, copy_project, is_installed, sandbox_filter, skipped};
 use host::Ran;
 
 /// A recipe may build the program first.
@@ -137,6 +139,7 @@ const RECIPES: &[(&str, fn())] = &[
     ("github", the_ci_recipes_pass_skip_and_fail_as_they_should),
     ("gitlab", the_ci_recipes_pass_skip_and_fail_as_they_should),
     ("latency", the_latency_recipe_measures_both_machines),
+    ("signal", the_signal_recipe_takes_a_call_away),
 ];
 
 /// The recipe that another test of the project follows, and the file that does.
@@ -172,7 +175,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("cargo test --test release -- --ignored", "takes long; it is run before a release"),
     ("export KERNEL=/boot/vmlinuz-…", "tests/kernels takes the kernels of Debian's packages"),
-    ("kill -INT", "tests/transcript.rs and tests/deaths.rs interrupt the target"),
+    ("kill -INT", "the test of the recipe sends the signal"),
     ("man ./seccomp-notify-min.1", "tests/manual.rs asks mandoc and groff about the page"),
     (
         "rustup target add aarch64-unknown-linux-gnu riscv64gc-unknown-linux-gnu",
@@ -386,7 +389,8 @@ impl Clone {
             .args(&interpreter[1..])
             .arg(&script)
             .env("SOURCE", format!("file://{}", self.room.path().join("source").display()))
-            .env("RUN", run);
+            .env("RUN", run)
+            .env("PROGRAM", program());
         if !failing.is_empty() {
             let rules: Vec<_> = failing
                 .iter()
@@ -438,6 +442,18 @@ impl Clone {
     }
 }
 
+/// Where the recipes for CI say that the program is.
+fn program() -> String {
+    let [github, gitlab] = ["github", "gitlab"].map(|name| {
+        let recipe = recipe(name);
+        let lines = recipe.lines();
+        let mut values = lines.filter_map(|line| line.trim().strip_prefix("PROGRAM: "));
+        values.next().unwrap_or_else(|| panic!("{name} does not set PROGRAM")).to_owned()
+    });
+    assert_eq!(github, gitlab);
+    github
+}
+
 /// A command of somebody who has no settings, in `folder`.
 fn shell<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     command
@@ -459,6 +475,14 @@ fn the_ci_recipes_pass_skip_and_fail_as_they_should() {
     }
 }
 
+/// Nothing failed, but no directory was made.
+fn judge_empty((status, printed): &(Option<i32>, String)) {
+    assert!(*status == Some(1), "{status:?} {printed}");
+    for said in ["Read-only file system", "no directory was made"] {
+        assert!(printed.contains(said), "{printed}");
+    }
+}
+
 fn judge_github(clone: &Clone) {
     // As a runner starts a step that names no shell.
     let [well, prefixed, cannot, broken, empty] = clone.follow("github", &["bash", "-e"]);
@@ -468,7 +492,7 @@ fn judge_github(clone: &Clone) {
     }
     assert!(cannot.0 == Some(0) && cannot.1.contains("::notice::skipped"), "{cannot:?}");
     assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
-    assert!(empty.0 == Some(1) && empty.1.contains("Read-only file system"), "{empty:?}");
+    judge_empty(&empty);
 }
 
 fn judge_gitlab(clone: &Clone) {
@@ -481,7 +505,7 @@ fn judge_gitlab(clone: &Clone) {
         }
         assert!(cannot.0 == Some(77), "{cannot:?}");
         assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
-        assert!(empty.0 == Some(1) && empty.1.contains("Read-only file system"), "{empty:?}");
+        judge_empty(&empty);
     }
 }
 
@@ -496,6 +520,27 @@ fn follow(recipe: &str, set: impl FnOnce(&mut Command)) -> Ran {
     let (out, err) = (text(&ran.stdout), text(&ran.stderr));
     assert!(ran.status.success(), "{recipe}\nended with {}\n{out}{err}", ran.status);
     ran
+}
+
+/// The other terminal is this test.
+#[test]
+fn the_signal_recipe_takes_a_call_away() {
+    let recipe = recipe("signal");
+    let mut words = recipe.split_whitespace();
+    assert_eq!(words.next(), Some("target/release/seccomp-notify-min"));
+    let running = common::program(words).start();
+    let target = Pid::from_raw(running.wait_for("Target process: PID = ").writer);
+    running.wait_for("Tracer: delaying for 5 seconds: 5");
+    kill(target, Signal::SIGINT).expect("the target waits");
+    let outcome = running.finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+    let (out, err) = (outcome.out(), outcome.err());
+    for line in ["Target process: received signal\n", "Tracer: response failed with ENOENT; "] {
+        assert!(out.contains(line), "{out}");
+    }
+    for line in ["Target process: mkdir: Interrupted system call\n", "target has died!!!"] {
+        assert!(err.contains(line), "{err}");
+    }
 }
 
 /// The other machine is this one: stand-ins for scp and ssh, which do what those do there.
