@@ -63,6 +63,8 @@ pub const HOLD: u64 = 1 << (SIGPIPE - 1);
 /// The same with SIGTERM.
 pub const HOLD_SIGTERM: u64 = HOLD | 1 << (SIGTERM - 1);
 /// See [`SIGALRM`].
+pub const SIGSYS: u32 = general::SIGSYS;
+/// See [`SIGALRM`].
 pub const SIGTERM: u32 = general::SIGTERM;
 /// Replace the mask of blocked signals (`linux/signal.h`).
 pub const SIG_SETMASK: u32 = general::SIG_SETMASK;

@@ -2,7 +2,7 @@
 
 use crate::abi::{
     AF_UNIX, AT_FDCWD, HOLD, HOLD_SIGTERM, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
-    SIGKILL, SIGTERM, WNOHANG, itimerval, timeval,
+    SIGKILL, SIGSYS, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::Options;
@@ -168,5 +168,9 @@ fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
     };
     // Where this cannot be told, the exit status still does.
     let _ = ME.try_say(report, child.0.into(), number.into());
-    if exited == status::UNSUPPORTED { status::UNSUPPORTED } else { status::FAILURE }
+    match number {
+        // The second one: a sandbox kills for what this program needs. No child ends with such a status.
+        status::UNSUPPORTED | SIGSYS => status::UNSUPPORTED,
+        _ => status::FAILURE,
+    }
 }

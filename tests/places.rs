@@ -691,6 +691,27 @@ fn a_sandbox_that_refuses_seccomp_is_told_with_status_77() {
 }
 
 #[test]
+fn a_sandbox_that_kills_for_seccomp_is_told_with_status_77() {
+    for action in
+        [libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_KILL_THREAD, libc::SECCOMP_RET_TRAP]
+    {
+        let sandbox = common::sandbox_filter(&[(libc::SYS_seccomp, action)]);
+        let place = setup(move || match common::install_filter(&sandbox, 0) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+        if !is_possible("a sandbox that kills", &place) {
+            return;
+        }
+        for arguments in [&["/etc/c"][..], &["-K", "/etc/c"], &["-b1", "/etc/c"]] {
+            let outcome = run_in(&place, image(), arguments).finish();
+            assert_eq!(outcome.ended, Ended::Status(77), "{outcome:#?}");
+            assert_eq!(outcome.err(), "Parent: target process was killed by signal 31\n");
+        }
+    }
+}
+
+#[test]
 fn another_supervisor_is_told_with_status_77() {
     // It listens to a call that nobody makes.
     let filter = common::sandbox_filter(&[(libc::SYS_add_key, libc::SECCOMP_RET_USER_NOTIF)]);
