@@ -10,7 +10,8 @@ pub mod status {
     pub const SUCCESS: u32 = 0;
     /// A usage error, or something failed.
     pub const FAILURE: u32 = 1;
-    /// The tracer said farewell. It is no failure, so a child's failure needs another status.
+    /// The tracer said farewell: its status in the original, where it may look like a failure. A
+    /// child's failure needs another.
     pub const FAREWELL: u32 = 1;
     /// A child failed, and has said why.
     pub const CHILD_FAILED: u32 = 2;
@@ -110,7 +111,7 @@ impl Process {
     #[inline(always)]
     #[must_use]
     pub fn speech(self, text: Text) -> Speech {
-        Speech(self.0 | text.0)
+        Speech(self.0.wrapping_add(text.0))
     }
 }
 
@@ -135,7 +136,7 @@ impl Speech {
         Text(self.0 & 0xffff)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn say0(self) {
         self.say1(0);
     }
@@ -152,7 +153,7 @@ impl Speech {
 
     /// All that a line may have, in registers.
     #[inline(never)]
-    fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
+    pub(crate) fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
         if !self.try_say(string, a, b, c, d) {
             self.end()
         }
@@ -169,7 +170,7 @@ impl Speech {
     }
 
     #[inline(never)]
-    fn complain(self, errno: Errno, hint: Text) {
+    pub(crate) fn complain(self, errno: Errno, hint: Text) {
         let failed = self.process().speech(text::FAILED);
         failed.try_say(None, self.text().0.into(), errno.into_raw() as u64, hint.0.into(), 0);
     }
@@ -189,7 +190,7 @@ impl Speech {
 
     #[cold]
     #[inline(never)]
-    fn give_up(self, errno: Errno, hint: Text) -> ! {
+    pub(crate) fn give_up(self, errno: Errno, hint: Text) -> ! {
         self.complain(errno, hint);
         sys::exit_group(status::UNSUPPORTED)
     }

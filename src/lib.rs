@@ -57,9 +57,9 @@ use failure::{Process, status};
 use options::Options;
 use sys::{Fd, Pid, ZStrs};
 
-/// The program: does what the command line asks for and returns the exit status.
-#[must_use]
-pub fn main(mut arguments: ZStrs) -> u32 {
+/// The program: does what the command line asks for and ends with the exit status.
+#[inline(always)] // it is called once
+pub fn main(mut arguments: ZStrs) -> ! {
     let mut options = Options::default();
     let status = match options::read(&mut arguments, &mut options) {
         Ok(()) => parent::run(&options, arguments),
@@ -77,5 +77,5 @@ pub fn main(mut arguments: ZStrs) -> u32 {
     if sys::getpid().or_fail(Process::PARENT) == Pid::FIRST {
         sys::ioctl_drain(Fd::STDOUT).regardless();
     }
-    status
+    sys::exit_group(status)
 }

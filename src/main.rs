@@ -13,7 +13,7 @@ start!(entry);
 extern "C" fn entry(stack: NonNull<usize>) -> ! {
     // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program.
     let arguments = unsafe { sys::arguments(stack) };
-    sys::exit_group(main(arguments))
+    main(arguments)
 }
 
 /// Nothing here panics: the image contains no call of this, and a test says so. A build without

@@ -8,7 +8,7 @@ use crate::abi::{POLLOUT, pollfd};
 use crate::failure::Speech;
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text,
+    self, ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text,
     UNKNOWN_ERRNO, directive, name,
 };
 
@@ -40,7 +40,7 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
     while !rest.is_empty() {
         match sys::write(out, rest).result() {
             Ok(written) => {
-                let Some(remaining) = rest.get(written as usize..) else { break };
+                let Some(remaining) = rest.get(written..) else { break };
                 rest = remaining;
             }
             // Somebody made the descriptor non-blocking: wait for room, as a blocking one would.
@@ -84,7 +84,7 @@ impl<'a> Line<'a> {
     }
 
     /// Puts what is said into its room.
-    #[inline(never)]
+    #[inline(always)]
     pub fn compose(&mut self) {
         self.next_number = 0;
         self.text(self.speech.text());
@@ -165,8 +165,7 @@ impl<'a> Line<'a> {
             match byte {
                 b'\\' => self.room.put(byte),
                 0..b' ' | 0x7f => {
-                    self.room.put(b'\\');
-                    self.room.put(b'x');
+                    self.text(text::ESCAPE);
                     self.digit(byte >> 4);
                     self.digit(byte & 0xf);
                     continue;

@@ -12,6 +12,7 @@
 
 use core::cell::Cell;
 use core::ffi::CStr;
+use core::hint::assert_unchecked;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -159,7 +160,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     /// The call's number and name and the process that makes it, in one word.
     #[inline(always)]
     fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0 | (self.number as u32) << 23
+        process.speech(self.name).0.wrapping_add((self.number as u32) << 23)
     }
 
     /// Has the call made by [`persist3`] or [`persist4`].
@@ -202,7 +203,7 @@ impl<T: Meaning> Answer<T> {
     }
 
     /// Whether it is 0.
-    #[inline(always)]
+    #[inline(never)]
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self.0 == 0
@@ -232,7 +233,7 @@ impl<T: Meaning> Answer<T> {
     }
 }
 
-impl Answer<u32> {
+impl Answer<usize> {
     /// The beginning of `bytes` that is as long as this says; none if it is an error, which no slice is
     /// as long as.
     #[inline(always)]
@@ -439,7 +440,7 @@ impl<'a> From<&'a CStr> for ZStr<'a> {
 
 impl<'a> ZStr<'a> {
     /// Takes the string at the beginning of `bytes`, with its NUL, off them; none if there is no NUL.
-    #[inline(never)]
+    #[inline(always)]
     pub fn take(bytes: &mut &'a [u8]) -> Option<Self> {
         let string = Self(NonNull::from(*bytes).cast(), PhantomData);
         // Once the loop ends, the string ends with a NUL.
@@ -511,7 +512,6 @@ impl PartialEq for ZStr<'_> {
 impl Iterator for ZStr<'_> {
     type Item = u8;
 
-    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let (byte, rest) = self.split_first()?;
         *self = rest;
@@ -546,9 +546,9 @@ impl<'a> Room<'a> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any text: those from the
-    /// blank to `z`, but no backslash. Returns what follows them. Most bytes of a line pass
-    /// through this loop, and no other needs to be fast.
+    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any
+    /// text: those from the blank to `z`, but no backslash. Returns what follows them. Most bytes of a
+    /// line pass through this loop, and no other needs to be fast.
     #[inline(never)]
     pub fn put_plain<'b>(&mut self, string: ZStr<'b>) -> ZStr<'b> {
         let (mut from, mut to) = (string.0, self.next);
@@ -587,7 +587,6 @@ impl<'a> Room<'a> {
     }
 
     /// What has been put, if it found room.
-    #[inline(always)]
     pub fn line(&self) -> Option<&[u8]> {
         if self.next > self.end {
             return None;
@@ -622,7 +621,6 @@ impl<'a> ZStrs<'a> {
     ///
     /// # Errors
     /// The first that `keep` returns. The strings are in no certain order then.
-    #[inline(always)]
     pub fn retain<E>(
         self,
         mut keep: impl FnMut(ZStr<'a>, Rest<'_, 'a>) -> Result<bool, E>,
@@ -682,11 +680,15 @@ pub unsafe fn arguments(stack: NonNull<usize>) -> ZStrs<'static> {
     ZStrs(unsafe { stack.add(1).cast() }, PhantomData)
 }
 
-/// `int clock_gettime(clockid_t clock, struct timespec *now)`
+/// `int clock_gettime(clockid_t clock, struct timespec *now)`; any error ends the process that does this
 #[inline(always)]
-pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
+pub fn clock_gettime(process: Process, clock: u32) -> Timespec {
+    let mut now = MaybeUninit::uninit();
     // SAFETY: writes `now`.
-    unsafe { call!(clock_gettime, clock, &raw mut *now) }
+    let call: Call<(), 2> = unsafe { call!(clock_gettime, clock, now.as_mut_ptr()) };
+    call.or_fail(process);
+    // SAFETY: the call has succeeded, and so it has written all of it.
+    unsafe { now.assume_init() }
 }
 
 /// `int close(int fd)`
@@ -795,7 +797,8 @@ pub fn mkdir(path: ZStr<'_>, mode: u32) -> Call<'_, u32, { arch::MKDIR }> {
     arch::mkdir(path, mode)
 }
 
-/// `int mkdirat(int directory, const char *path, mode_t mode)`: the value is no descriptor, but 0
+/// `int mkdirat(int directory, const char *path, mode_t mode)`: the value is 0, and no
+/// descriptor: the type is that of [`openat`], beside which it is a walk's last step
 #[inline(always)]
 pub fn mkdirat(directory: Fd, path: ZStr<'_>, mode: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
@@ -814,8 +817,11 @@ pub fn mmap(length: usize) -> Result<&'static mut [MaybeUninit<u8>], Errno> {
         call!(mmap, null::<u8>(), length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1_isize, 0)
     };
     let address = mmap.once()?;
-    // SAFETY: `length` bytes begin there, and nobody else knows of them.
-    Ok(unsafe { slice::from_raw_parts_mut(address as *mut _, length) })
+    // SAFETY: `length` bytes begin there, and nobody else knows of them. The kernel does not choose 0.
+    Ok(unsafe {
+        assert_unchecked(address != 0);
+        slice::from_raw_parts_mut(address as *mut _, length)
+    })
 }
 
 /// `int munmap(void *address, size_t length)`
@@ -859,18 +865,18 @@ pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
 #[inline(always)]
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, u32, 4> {
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
     // SAFETY: writes within `buffer`.
     unsafe { call!(pread64, fd.0.cast_unsigned(), buffer.as_mut_ptr(), buffer.len(), offset) }
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<u32> {
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usize> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     // SAFETY: writes within `buffer`; the remote address is none of this process's.
-    let call: Call<u32, 6> =
+    let call: Call<usize, 6> =
         unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
     call.answer_once()
 }
@@ -878,7 +884,11 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<u32
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: the value is in
 /// bytes; EINVAL if there is no link
 #[inline(always)]
-pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Call<'a, u32, 4> {
+pub fn readlinkat<'a>(
+    directory: Fd,
+    path: ZStr<'a>,
+    buffer: &'a mut [MaybeUninit<u8>],
+) -> Call<'a, u32, 4> {
     let (address, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: reads `path` up to its NUL and writes within `buffer`.
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
@@ -1019,7 +1029,7 @@ pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: the value is in bytes
 #[inline(always)]
-pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, u32, 3> {
+pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
     // SAFETY: reads `bytes`.
     unsafe { call!(write, fd.0.cast_unsigned(), bytes.as_ptr(), bytes.len()) }
 }

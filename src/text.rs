@@ -16,8 +16,7 @@
 //!
 //! The table is coded at compile time, by byte pairs: the most frequent pair of codes becomes one
 //! code of its own, again and again, while a byte has values left for that (Gage, "A New Algorithm
-//! for Data Compression", 1994). This is the program's one trick with texts; README.md tells what it
-//! saves.
+//! for Data Compression", 1994).
 
 use crate::sys::ZStr;
 
@@ -94,7 +93,9 @@ texts! {
     POST_OPEN = "post-open";
     /// An error without a text of its own.
     UNKNOWN_ERRNO = "errno {d}";
-    /// The path is longer than the kernel takes.
+    /// Before the two digits of a byte that is not shown as it is.
+    ESCAPE = "\\x";
+    /// The path cannot be read, or is longer than the kernel takes.
     PATH = "path";
     /// The notification is longer than the tracer's buffer.
     SIZES = "notification";
@@ -115,7 +116,7 @@ texts! {
     /// Why `-c` may not be had.
     HINT_CONTINUE = "-c needs Linux 5.5\n";
     /// Why the memory cannot be read.
-    HINT_MEMORY = "forbidden by ptrace_scope or a sandbox\n";
+    HINT_MEMORY = "forbidden by a sandbox or ptrace_scope\n";
     /// Why it can be read in no way.
     HINT_PROC = "needs /proc\n";
     /// A call failed: who, which, why; and a hint, or nothing.
@@ -363,7 +364,6 @@ impl Coding {
                 i += written.len();
             } else {
                 assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
-                assert!(text[i] != b'\\');
                 self.push(text[i] as u16);
             }
             if plain {

@@ -5,7 +5,7 @@ use crate::abi::{
     HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
 };
 use crate::arch;
-use crate::failure::{Process, status};
+use crate::failure::{Process, Speech, status};
 use crate::handover;
 use crate::listener::Listener;
 use crate::memory::Memory;
@@ -129,7 +129,7 @@ impl Tracer {
             return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
-            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode(), 0, 0, 0]);
+            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode()]);
         } else {
             self.tell(text::TRACER_GOT, Some(path));
         }
@@ -141,7 +141,7 @@ impl Tracer {
                 return;
             };
             let answer = self.place.make(beneath, mode);
-            // An odd number for mkdir: it shows that the tracer made it up.
+            // A strange number for mkdir: it shows that the tracer made it up.
             self.let_call_return(length as i64);
             // Where this is one, the value does not count.
             self.response.resp.error = answer.error_number();
@@ -177,18 +177,18 @@ impl Tracer {
     /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
     #[cold]
     #[inline(never)]
-    fn judge_nothing(&mut self, read: Answer<u32>, room: usize) {
+    fn judge_nothing(&mut self, read: Answer<usize>, room: usize) {
         let too_long = Errno::ENAMETOOLONG;
         let errno = match read.result() {
             // Nothing is behind what was read.
-            Ok(read) if (read as usize) < room => {
-                return self.cannot_read(text::PATH, Errno::EFAULT, Errno::EFAULT);
+            Ok(read) if read < room => {
+                return self.cannot_read(ME.speech(text::PATH), Errno::EFAULT, Errno::EFAULT);
             }
             Ok(_) if room < PATH_MAX => return self.judge_long_path(),
-            Ok(_) => return self.cannot_read(text::PATH, too_long, too_long),
+            Ok(_) => return self.cannot_read(ME.speech(text::PATH), too_long, too_long),
             Err(errno) => errno,
         };
-        let call = self.memory.call();
+        let call = ME.speech(self.memory.call());
         let hint = match errno {
             // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
             // offset.
@@ -198,18 +198,18 @@ impl Tracer {
             // The way without /proc fails like this.
             Errno::EPERM => text::HINT_MEMORY,
             Errno::ENOSYS => text::HINT_PROC,
-            _ => ME.fail(call, errno),
+            _ => call.fail(errno),
         };
-        ME.give_up(call, errno, hint)
+        call.give_up(errno, hint)
     }
 
     /// Refuses, with the errno that the kernel would give, a path that cannot be read because of what
     /// is told. That is the target's doing, and the tracer lives on.
     #[inline(never)]
-    fn cannot_read(&mut self, what: Text, why: Errno, errno: Errno) {
+    fn cannot_read(&mut self, what: Speech, why: Errno, errno: Errno) {
         self.fail_call(errno);
         self.tell_got_late();
-        ME.complain(what, why);
+        what.complain(why, text::NOTHING);
     }
 
     /// Whether the call still waits; tells, if not, when that was found out.
@@ -224,12 +224,11 @@ impl Tracer {
     }
 
     /// Lets the seconds, one or more, pass, and counts them down.
-    #[inline(always)]
     fn delay(&self) {
         let mut left = self.options.delay;
         let mut text = text::TRACER_DELAYS;
         while left > 0 {
-            self.tell_all(text, None, [left.into(), left.into(), 0, 0]);
+            self.tell_all(text, None, [left.into(), left.into()]);
             text = text::TRACER_COUNTS;
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
@@ -246,16 +245,24 @@ impl Tracer {
     }
 
     /// A line of the transcript, which may name what the notification says and `path`.
-    #[inline(never)]
+    #[inline(always)]
     fn tell(&self, text: Text, path: Option<ZStr>) {
+        self.tell_speech(ME.speech(text), path);
+    }
+
+    /// The same.
+    #[inline(never)]
+    fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
         let notif = &self.request.notif;
         let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
-        self.tell_all(text, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
+        if self.options.count == 0 {
+            speech.say4(path, notif.pid.into(), notif.id, then.0.into(), self.mode());
+        }
     }
 
     /// A line of the transcript, which the measuring mode has not.
     #[inline(always)]
-    fn tell_all(&self, text: Text, path: Option<ZStr>, numbers: [u64; 4]) {
+    fn tell_all<const N: usize>(&self, text: Text, path: Option<ZStr>, numbers: [u64; N]) {
         if self.options.count == 0 {
             ME.say_about(text, path, numbers);
         }

@@ -15,12 +15,12 @@ use object::elf::{
     PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader64,
 };
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol, SymbolKind};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustc_demangle::demangle;
 use seccomp_notify_min::text;
 
-/// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 8,192.
-const BUDGET: usize = 8540;
+/// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 7,168.
+const BUDGET: usize = 8188;
 
 /// The compiler that these figures are of. Another one may make a few bytes more or less.
 const COMPILER: &str = "rustc 1.95.";
@@ -225,7 +225,10 @@ fn parts() -> Vec<(String, usize)> {
     let size_of_symbols = |wanted: &dyn Fn(&Symbol) -> bool| -> usize {
         symbols().iter().filter(|symbol| wanted(symbol)).map(|symbol| symbol.size as usize).sum()
     };
-    let headers = size_of::<FileHeader64<Endianness>>() + size_of_val(segments(image()));
+    // Where the last header's end is used for something else, less than headers have by their types.
+    let twin = ElfFile64::<Endianness>::parse(twin()).expect("an ELF file");
+    let headers =
+        twin.section_by_name(".header").expect("the linker script has it").size() as usize;
     let code = size_of_symbols(&|symbol| symbol.is_code);
     let (output, errors) = (text::FIRST_OUTPUT.0 as usize, text::ERRORS.0 as usize);
     let calls = text::name::clock_gettime.0 as usize;
