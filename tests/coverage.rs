@@ -43,8 +43,7 @@ use perf_event_open_sys::{ioctls, perf_event_open};
 /// and why.
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("print.rs", "sys::mmap(line.room.length())", "the kernel maps nothing at address 0 unless it is asked to"),
-    ("print.rs", "rest.get(written as usize..)", "the kernel writes no more than it is given; says so without a panic"),
+    ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; says so without a panic"),
     ("print.rs", "let Some(mut string) = self.string", "a text with a string always comes with one"),
     ("print.rs", "self.next_number = self.next_number.wrapping_sub(1)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("print.rs", "TABLE.get(at.0 as usize)", "an errno without a text: nothing gives one here; a test of the library does"),
@@ -57,7 +56,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("tracer.rs", "match handover::receive(socket)", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
     ("tracer.rs", "bytes.and_then", "the kernel reads no more than it is asked for; says so without a panic"),
     ("tracer.rs", "buffer.get_mut(policy::BENEATH", "the path was just found to begin with that; says so without a panic"),
-    ("tracer.rs", "(read as usize) < room", "a path of 4,096 bytes and more, or none: the target's own call would not take it; a test's own target does"),
+    ("tracer.rs", "read < room", "a path of 4,096 bytes and more, or none: the target's own call would not take it; a test's own target does"),
     ("tracer.rs", "let hint = match errno", "EIO, EINVAL, EFAULT: the address of a path of this target is always good; a test's own target has others"),
 ];
 
