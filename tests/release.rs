@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{copy_project, skipped};
+use common::{copy_project, is_installed, skipped};
 
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -76,6 +76,9 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
     let cargo_home = home.join("cargo");
     fs::create_dir_all(&cargo_home).expect("a directory can be made");
     copy_project(&project);
+    if is_installed("git") {
+        commit(&project);
+    }
     grow_old(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
     keep_registry(&cargo_home);
 
@@ -131,6 +134,24 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
         files.insert(name, fs::read(entry.path()).expect("it can be read"));
     }
     files
+}
+
+/// Makes the copy a repository whose one commit has the same name wherever it is made.
+fn commit(project: &Path) {
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
+    ] {
+        let mut git = Command::new("git");
+        git.current_dir(project)
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_AUTHOR_DATE", "@0 +0000")
+            .env("GIT_COMMITTER_DATE", "@0 +0000");
+        host::checked(&mut git, LIMIT).expect("git does it");
+    }
 }
 
 /// All that took part was told the maker's time, and nobody who matters was left out.
@@ -248,6 +269,13 @@ fn judge(out: &Path, name: &str) {
     }
     for name in ["seccomp-notify-min", "seccomp-notify-min.debug", "BUILD.txt"] {
         assert!(listed.contains(&name), "{name} is not in SHA256SUMS");
+    }
+    let build = String::from_utf8(read("BUILD.txt")).expect("text");
+    if is_installed("git") {
+        let commit = output(out, &["git", "rev-parse", "HEAD"]);
+        assert!(build.contains(&format!("commit\n{}. In", commit.trim())), "{build}");
+    } else {
+        assert!(build.contains("git knows no commit"), "{build}");
     }
     for package in ["linux-raw-sys-", "syscalls-"] {
         let beginning = format!("licenses/{package}");

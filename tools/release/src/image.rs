@@ -150,7 +150,8 @@ impl Toolchain {
     ) -> Result<Vec<u8>> {
         let target = project.join("target/dist-build");
         let triple = architecture.triple;
-        let mut flags = OsString::new();
+        // What the project's own configuration asks for; that of whoever makes the release counts for nothing.
+        let mut flags = OsString::from(own_flags(project, triple)?.join("\x1f"));
         for (here, there) in places {
             if !flags.is_empty() {
                 flags.push("\x1f");
@@ -192,19 +193,35 @@ impl Toolchain {
     }
 
     /// How to make the same bytes again.
-    pub fn recipe(&self, architecture: &Architecture, version: &str) -> String {
+    pub fn recipe(&self, architecture: &Architecture, version: &str, source: &str) -> String {
         let Self { version: compiler, llvm, .. } = self;
         let Architecture { name, triple } = architecture;
         format!(
             "{NAME} {version} for {triple}\n\
              made with {compiler}, LLVM {llvm}\n\
              \n\
-             In a checkout of this version, with this compiler, these bytes are made again by\n\
+             The source is {source}. In a checkout\n\
+             of that, with this compiler, these bytes are made again by\n\
              \n    cargo run --manifest-path tools/release/Cargo.toml -- --arch {name}\n\
              \n\
              {NAME}.debug is the same program with symbols, for debuggers; its source is expected in\n\
              /usr/src/{NAME}-{version}. SHA256SUMS is for sha256sum -c.\n"
         )
+    }
+}
+
+/// The flags for `triple` in the project's `.cargo/config.toml`, which `cargo build` adds by itself.
+fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
+    let file = project.join(".cargo/config.toml");
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let config: toml::Table = text.parse().with_context(|| file.display().to_string())?;
+    let target = config.get("target").and_then(|target| target.get(triple));
+    match target.and_then(|target| target.get("rustflags")) {
+        None => Ok(Vec::new()),
+        Some(flags) => flags
+            .clone()
+            .try_into()
+            .with_context(|| format!("{}: target.{triple}.rustflags", file.display())),
     }
 }
 

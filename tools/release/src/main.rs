@@ -14,6 +14,7 @@ mod licenses;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
@@ -52,6 +53,7 @@ fn main() -> Result<()> {
     }
     let version = package.version.to_string();
     let date = changelog::date(&project, &version)?;
+    let source = source(&project, &version);
 
     let out = options.out.unwrap_or_else(|| project.join("target/dist"));
     fs::create_dir_all(&out).context(out.display().to_string())?;
@@ -88,7 +90,7 @@ fn main() -> Result<()> {
         for (name, text) in licenses::linked_in(&metadata, package, &toolchain)? {
             archive.file(&format!("licenses/{name}"), text);
         }
-        archive.file("BUILD.txt", toolchain.recipe(architecture, &version).into_bytes());
+        archive.file("BUILD.txt", toolchain.recipe(architecture, &version, &source).into_bytes());
         let name = format!("{folder}.tar.gz");
         let bytes = archive.finish()?;
         write(&out.join(&name), &bytes)?;
@@ -132,6 +134,24 @@ fn options() -> Result<Option<Options>> {
         }
     }
     Ok(Some(options))
+}
+
+/// Which source this is, as far as git knows the project's folder.
+fn source(project: &Path, version: &str) -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").current_dir(project).args(arguments).output().ok()?;
+        let said = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| said.trim().to_owned())
+    };
+    // A copy of the project within the work tree of something else is none of that's commits.
+    let is_top = git(&["rev-parse", "--show-prefix"]).is_some_and(|prefix| prefix.is_empty());
+    match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain"])) {
+        (Some(commit), Some(changes)) if is_top => {
+            let changed = if changes.is_empty() { "" } else { " with changes" };
+            format!("version {version} at git's commit\n{commit}{changed}")
+        }
+        _ => format!("version {version}; git knows no commit of it"),
+    }
 }
 
 /// What cargo knows of the project: its version, and what is linked in from where.
