@@ -79,7 +79,10 @@ fn sweep(
     judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
 ) {
     if !inject::SUPPORTED {
-        println!("skipped: this architecture's registers are not known to the injector");
+        common::skipped(
+            "injected failures",
+            "this architecture's registers are not known to the injector",
+        );
         return;
     }
     let begin = Instant::now();
@@ -321,7 +324,10 @@ fn assert_interrupted(run: &Run, tracer_out: &str, tracer_err: &str) {
 
 fn skipped() -> bool {
     if !inject::SUPPORTED {
-        println!("skipped: this architecture's registers are not known to the injector");
+        common::skipped(
+            "injected failures",
+            "this architecture's registers are not known to the injector",
+        );
     }
     !inject::SUPPORTED
 }

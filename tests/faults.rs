@@ -241,7 +241,10 @@ impl Row {
 #[test]
 fn every_call_may_fail_with_every_error() {
     if !inject::SUPPORTED {
-        println!("skipped: this architecture's registers are not known to the injector");
+        common::skipped(
+            "injected failures",
+            "this architecture's registers are not known to the injector",
+        );
         return;
     }
     let begin = Instant::now();
@@ -323,7 +326,10 @@ fn every_call_may_fail_with_every_error() {
 #[test]
 fn a_kernel_with_longer_notifications_is_told() {
     if !inject::SUPPORTED {
-        println!("skipped: this architecture's registers are not known to the injector");
+        common::skipped(
+            "injected failures",
+            "this architecture's registers are not known to the injector",
+        );
         return;
     }
     // `struct seccomp_notif_sizes`: a request, an answer, the call's data.

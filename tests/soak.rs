@@ -88,7 +88,7 @@ fn watch(name: &str, running: Running, notifications: usize) {
             if Path::new("/proc/self/io").exists() {
                 break;
             }
-            println!("skipped: this kernel does not count calls (CONFIG_TASK_IO_ACCOUNTING)");
+            common::skipped("a count of calls", "this kernel has none (CONFIG_TASK_IO_ACCOUNTING)");
             break;
         };
         if seen >= 1000
