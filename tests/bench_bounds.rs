@@ -1,12 +1,21 @@
 //! The benchmark's bounds keep their word: what is malformed is refused, what is broken or unmeasured does not hold.
 //!
-//! The benchmark has its own main and no tests; this file borrows the one room of it that decides whether CI fails.
+//! The benchmark has its own main and no tests; this file borrows the one room of it that decides whether CI fails,
+//! and the one that reads its command line.
 
 #[path = "../benches/compare/bound.rs"]
 #[allow(dead_code)]
 mod bound;
+#[path = "../benches/compare/options.rs"]
+#[allow(dead_code)]
+mod options;
+
+use std::path::Path;
+
+use clap::Parser;
 
 use bound::{Bound, Column};
+use options::Options;
 
 #[test]
 fn a_bound_names_column_row_and_limit() {
@@ -62,4 +71,21 @@ fn what_was_not_measured_does_not_hold() {
         outcome.to_string(),
         "bound NOT HELD: exit / x: not measured (x is not installed), at most 0.9"
     );
+}
+
+#[test]
+fn a_program_that_cannot_be_measured_is_refused_at_once() {
+    for (arguments, part) in [
+        (&["mine=/no/such/file"][..], "/no/such/file: No such file"),
+        (&["/no/such/file"], "/no/such/file: No such file"),
+        (&["mine=Cargo.toml"], "Cargo.toml: Permission denied"),
+        (&["mine=src"], "src: is a directory"),
+        (&["--this", "/no/such/file"], "/no/such/file: No such file"),
+        (&["=/bin/sh"], "name is empty"),
+    ] {
+        let error = Options::try_parse_from([&["compare"], arguments].concat()).unwrap_err();
+        assert!(error.to_string().contains(part), "{arguments:?}: {error}");
+    }
+    let options = Options::try_parse_from(["compare", "mine=/bin/sh"]).unwrap();
+    assert_eq!(options.given, [("mine".to_owned(), Path::new("/bin/sh").to_owned())]);
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use nix::unistd::{AccessFlags, access};
 
 use crate::bound::Bound;
 
@@ -10,7 +11,8 @@ use crate::bound::Bound;
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo bench --bench compare --", version)]
 pub struct Options {
-    /// Further programs to measure, each in a row called NAME or as the file is
+    /// Further programs to measure, each in a row called NAME or as the file is; they must take the
+    /// demonstration's options and print its transcript
     #[arg(value_name = "[NAME=]PROGRAM", value_parser = named)]
     pub given: Vec<(String, PathBuf)>,
 
@@ -39,7 +41,7 @@ pub struct Options {
     pub bounds: Vec<Bound>,
 
     /// Measures this file as this program, and builds none
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = program)]
     pub this: Option<PathBuf>,
 
     /// The processor for what is pinned [default: the last one allowed]
@@ -75,5 +77,18 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
     if name.is_empty() {
         return Err("the row's name is empty".into());
     }
+    let path = program(path.to_str().ok_or("the path is no text")?)?;
     Ok((name, path))
+}
+
+/// A file that can be executed, found out before anything is measured.
+fn program(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    if path.is_dir() {
+        return Err(format!("{}: is a directory", path.display()));
+    }
+    match access(&path, AccessFlags::X_OK) {
+        Ok(()) => Ok(path),
+        Err(errno) => Err(format!("{}: {}", path.display(), errno.desc())),
+    }
 }
