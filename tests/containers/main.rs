@@ -150,7 +150,10 @@ fn main() -> ExitCode {
     let rows = CASES.iter().map(|case| case.name.to_owned()).collect();
     let mut matrix = Matrix::new(vec![column.clone()], rows);
     if let Ok(podman) = &podman {
-        matrix.size(format!("{} bytes as podman counts a container's, its description included", podman.size));
+        matrix.size(format!(
+            "{} bytes as podman counts a container's, its description included",
+            podman.size
+        ));
     }
     let matrix = Arc::new(Mutex::new(matrix));
     let podman = Arc::new(podman);
