@@ -380,7 +380,7 @@ fn suites() -> Vec<String> {
 #[ignore = "takes minutes; needs root and a kernel with uprobes"]
 fn every_branch_is_known() {
     if !cfg!(target_arch = "x86_64") {
-        println!("skipped: only x86-64's jumps are known here");
+        common::skipped("coverage", "only x86-64's jumps are known here");
         return;
     }
     let begin = Instant::now();
@@ -390,7 +390,7 @@ fn every_branch_is_known() {
     let mut coverage = match Coverage::new(&image) {
         Ok(coverage) => coverage,
         Err(why) => {
-            println!("skipped: this system has no uprobes for us: {why}");
+            common::skipped("coverage", format!("this system has no uprobes for us: {why}"));
             return;
         }
     };

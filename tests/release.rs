@@ -143,15 +143,26 @@ fn commit(project: &Path) {
         &["add", "--all"],
         &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
     ] {
-        let mut git = Command::new("git");
-        git.current_dir(project)
-            .args(arguments)
+        let mut git = git(project);
+        git.args(arguments)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_AUTHOR_DATE", "@0 +0000")
             .env("GIT_COMMITTER_DATE", "@0 +0000");
         host::checked(&mut git, LIMIT).expect("git does it");
     }
+}
+
+/// Git for the repository in `folder`: a hook that runs this test would have it use the hook's own, and commit there.
+fn git(folder: &Path) -> Command {
+    let mut git = Command::new("git");
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("GIT_") {
+            git.env_remove(name);
+        }
+    }
+    git.current_dir(folder);
+    git
 }
 
 /// All that took part was told the maker's time, and nobody who matters was left out.
@@ -272,7 +283,8 @@ fn judge(out: &Path, name: &str) {
     }
     let build = String::from_utf8(read("BUILD.txt")).expect("text");
     if is_installed("git") {
-        let commit = output(out, &["git", "rev-parse", "HEAD"]);
+        let said = git(out).args(["rev-parse", "HEAD"]).output().expect("git starts");
+        let commit = String::from_utf8(said.stdout).expect("text");
         assert!(build.contains(&format!("commit\n{}. In", commit.trim())), "{build}");
     } else {
         assert!(build.contains("git knows no commit"), "{build}");

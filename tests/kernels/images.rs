@@ -228,5 +228,7 @@ fn without_ours(command: &mut Command) -> &mut Command {
             command.env_remove(&*variable);
         }
     }
-    command.env_remove("RUSTFLAGS").env_remove("RUSTUP_TOOLCHAIN")
+    // Either would replace the flags of the project's configuration.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command.env_remove("RUSTUP_TOOLCHAIN")
 }

@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -200,8 +201,8 @@ impl Toolchain {
             "{NAME} {version} for {triple}\n\
              made with {compiler}, LLVM {llvm}\n\
              \n\
-             The source is {source}. In a checkout\n\
-             of that, with this compiler, these bytes are made again by\n\
+             The source is {source},\n\
+             with this compiler, these bytes are made again by\n\
              \n    cargo run --manifest-path tools/release/Cargo.toml -- --arch {name}\n\
              \n\
              {NAME}.debug is the same program with symbols, for debuggers; its source is expected in\n\
@@ -213,7 +214,10 @@ impl Toolchain {
 /// The flags for `triple` in the project's `.cargo/config.toml`, which `cargo build` adds by itself.
 fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
     let file = project.join(".cargo/config.toml");
-    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.with_context(|| file.display().to_string())?,
+    };
     let config: toml::Table = text.parse().with_context(|| file.display().to_string())?;
     let target = config.get("target").and_then(|target| target.get(triple));
     match target.and_then(|target| target.get("rustflags")) {

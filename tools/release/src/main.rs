@@ -136,21 +136,32 @@ fn options() -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
-/// Which source this is, as far as git knows the project's folder.
+/// Which source this is, as far as git knows the project's folder, and where its bytes are made again.
 fn source(project: &Path, version: &str) -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").current_dir(project).args(arguments).output().ok()?;
+        let mut git = Command::new("git");
+        // A hook of another repository that starts this would have git look there.
+        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"] {
+            git.env_remove(variable);
+        }
+        let output = git.current_dir(project).args(arguments).output().ok()?;
         let said = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| said.trim().to_owned())
     };
     // A copy of the project within the work tree of something else is none of that's commits.
     let is_top = git(&["rev-parse", "--show-prefix"]).is_some_and(|prefix| prefix.is_empty());
-    match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain"])) {
+    // New files are changes too, whatever the configuration of whoever makes this hides.
+    let changes = git(&["status", "--porcelain", "--untracked-files=normal"]);
+    match (git(&["rev-parse", "HEAD"]), changes) {
         (Some(commit), Some(changes)) if is_top => {
-            let changed = if changes.is_empty() { "" } else { " with changes" };
-            format!("version {version} at git's commit\n{commit}{changed}")
+            let then = if changes.is_empty() {
+                ". In a checkout of that"
+            } else {
+                " with changes.\nIn a checkout of that with the same changes"
+            };
+            format!("version {version} at git's commit\n{commit}{then}")
         }
-        _ => format!("version {version}; git knows no commit of it"),
+        _ => format!("version {version}; git knows no commit of it.\nWith the same files"),
     }
 }
 
