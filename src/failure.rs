@@ -59,12 +59,7 @@ impl Process {
     /// The same with a string.
     #[inline(always)]
     pub fn say_about<const N: usize>(self, text: Text, string: Option<ZStr>, numbers: [u64; N]) {
-        let [a, b, c, d] = pad(numbers);
-        if N <= 2 {
-            self.speech(text).say2(string, a, b);
-        } else {
-            self.speech(text).say4(string, a, b, c, d);
-        }
+        self.speech(text).say_about(string, numbers);
     }
 
     /// Prints a line with two numbers. Where it cannot be told, the process survives that and tells of
@@ -136,6 +131,17 @@ impl Speech {
         Text(self.0 & 0xffff)
     }
 
+    /// Prints it with a string and numbers, or ends.
+    #[inline(always)]
+    pub fn say_about<const N: usize>(self, string: Option<ZStr>, numbers: [u64; N]) {
+        let [a, b, c, d] = pad(numbers);
+        if N <= 2 {
+            self.say2(string, a, b);
+        } else {
+            self.say4(string, a, b, c, d);
+        }
+    }
+
     #[inline(never)]
     fn say0(self) {
         self.say1(0);
@@ -153,7 +159,7 @@ impl Speech {
 
     /// All that a line may have, in registers.
     #[inline(never)]
-    pub(crate) fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
+    fn say4(self, string: Option<ZStr>, a: u64, b: u64, c: u64, d: u64) {
         if !self.try_say(string, a, b, c, d) {
             self.end()
         }

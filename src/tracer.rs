@@ -129,7 +129,7 @@ impl Tracer {
             return self.judge_nothing(read, buffer.len());
         };
         if self.options.delay > 0 {
-            self.tell_all(text::TRACER_MKDIR, Some(path), [self.mode()]);
+            self.tell_all(ME.speech(text::TRACER_MKDIR), Some(path), [self.mode()]);
         } else {
             self.tell(text::TRACER_GOT, Some(path));
         }
@@ -228,7 +228,7 @@ impl Tracer {
         let mut left = self.options.delay;
         let mut text = text::TRACER_DELAYS;
         while left > 0 {
-            self.tell_all(text, None, [left.into(), left.into()]);
+            self.tell_all(ME.speech(text), None, [left.into(), left.into()]);
             text = text::TRACER_COUNTS;
             // Interrupted, it goes on with what remains.
             sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
@@ -250,21 +250,19 @@ impl Tracer {
         self.tell_speech(ME.speech(text), path);
     }
 
-    /// The same.
+    /// The same; each caller has the speech as a constant.
     #[inline(never)]
     fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
         let notif = &self.request.notif;
         let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
-        if self.options.count == 0 {
-            speech.say4(path, notif.pid.into(), notif.id, then.0.into(), self.mode());
-        }
+        self.tell_all(speech, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
     }
 
     /// A line of the transcript, which the measuring mode has not.
     #[inline(always)]
-    fn tell_all<const N: usize>(&self, text: Text, path: Option<ZStr>, numbers: [u64; N]) {
+    fn tell_all<const N: usize>(&self, speech: Speech, path: Option<ZStr>, numbers: [u64; N]) {
         if self.options.count == 0 {
-            ME.say_about(text, path, numbers);
+            speech.say_about(path, numbers);
         }
     }
 }
