@@ -357,14 +357,7 @@ impl Clone {
         let room = room();
         let source = room.path().join("source");
         copy_project(&source);
-        for arguments in [
-            &["init", "--quiet"][..],
-            &["add", "--all"],
-            &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
-        ] {
-            let git = shell(&mut Command::new("git"), &source).args(arguments).status();
-            assert!(git.expect("git starts").success(), "{arguments:?}");
-        }
+        common::commit_all(&source);
         let [github, gitlab] = ["github", "gitlab"].map(|name| steps(&recipe(name)));
         assert_eq!(github[0], gitlab[0], "the first steps");
         let clone = Self { room };

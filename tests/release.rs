@@ -77,7 +77,7 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
     fs::create_dir_all(&cargo_home).expect("a directory can be made");
     copy_project(&project);
     if is_installed("git") {
-        commit(&project);
+        common::commit_all(&project);
     }
     grow_old(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
     keep_registry(&cargo_home);
@@ -134,35 +134,6 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
         files.insert(name, fs::read(entry.path()).expect("it can be read"));
     }
     files
-}
-
-/// Makes the copy a repository whose one commit has the same name wherever it is made.
-fn commit(project: &Path) {
-    for arguments in [
-        &["init", "--quiet"][..],
-        &["add", "--all"],
-        &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
-    ] {
-        let mut git = git(project);
-        git.args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_AUTHOR_DATE", "@0 +0000")
-            .env("GIT_COMMITTER_DATE", "@0 +0000");
-        host::checked(&mut git, LIMIT).expect("git does it");
-    }
-}
-
-/// Git for the repository in `folder`: a hook that runs this test would have it use the hook's own, and commit there.
-fn git(folder: &Path) -> Command {
-    let mut git = Command::new("git");
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("GIT_") {
-            git.env_remove(name);
-        }
-    }
-    git.current_dir(folder);
-    git
 }
 
 /// All that took part was told the maker's time, and nobody who matters was left out.
@@ -283,7 +254,7 @@ fn judge(out: &Path, name: &str) {
     }
     let build = String::from_utf8(read("BUILD.txt")).expect("text");
     if is_installed("git") {
-        let said = git(out).args(["rev-parse", "HEAD"]).output().expect("git starts");
+        let said = common::git(out).args(["rev-parse", "HEAD"]).output().expect("git starts");
         let commit = String::from_utf8(said.stdout).expect("text");
         assert!(build.contains(&format!("commit\n{}. In", commit.trim())), "{build}");
     } else {

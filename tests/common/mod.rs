@@ -608,6 +608,34 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Git for the repository in `folder`, by somebody who has no settings. A hook that runs the tests would have it
+/// use the hook's own repository, and commit there.
+pub fn git(folder: &Path) -> Command {
+    let mut git = Command::new("git");
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("GIT_") {
+            git.env_remove(name);
+        }
+    }
+    git.current_dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    git
+}
+
+/// Makes a folder a repository whose one commit has the same name wherever it is made.
+pub fn commit_all(folder: &Path) {
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=all"],
+    ] {
+        let mut git = git(folder);
+        git.args(arguments)
+            .env("GIT_AUTHOR_DATE", "@0 +0000")
+            .env("GIT_COMMITTER_DATE", "@0 +0000");
+        assert!(git.status().expect("git starts").success(), "{arguments:?}");
+    }
+}
+
 /// Says loudly that something could not be tried, past the harness's capture, and why.
 pub fn skipped(what: &str, why: impl fmt::Display) {
     use io::Write;
