@@ -1,6 +1,6 @@
 //! The command line of the benchmark. What a bound means is in `bound.rs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use nix::unistd::{AccessFlags, access};
@@ -67,18 +67,16 @@ pub enum Format {
 /// A program with the name of its row.
 fn named(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = match text.split_once('=') {
-        Some((name, path)) if !name.contains('/') => (name.to_owned(), PathBuf::from(path)),
+        Some((name, path)) if !name.contains('/') => (name.to_owned(), path),
         _ => {
-            let path = PathBuf::from(text);
-            let name = path.file_name().ok_or("the path names no file")?;
-            (name.to_string_lossy().into_owned(), path)
+            let name = Path::new(text).file_name().ok_or("the path names no file")?;
+            (name.to_string_lossy().into_owned(), text)
         }
     };
     if name.is_empty() {
         return Err("the row's name is empty".into());
     }
-    let path = program(path.to_str().ok_or("the path is no text")?)?;
-    Ok((name, path))
+    Ok((name, program(path)?))
 }
 
 /// A file that can be executed, found out before anything is measured.
