@@ -20,6 +20,11 @@ pub enum Column {
     /// The same on one.
     #[serde(rename = "exit-pinned")]
     ExitPinned,
+    /// Start until the last process has ended, with one directory, on all processors.
+    End,
+    /// The same on one.
+    #[serde(rename = "end-pinned")]
+    EndPinned,
     /// Time a notification on one processor.
     Pinned,
     /// Time a notification on all processors.
@@ -37,11 +42,13 @@ pub enum Column {
 
 impl Column {
     /// Every column, in the table's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Bytes,
         Self::Pss,
         Self::Exit,
         Self::ExitPinned,
+        Self::End,
+        Self::EndPinned,
         Self::Pinned,
         Self::Unpinned,
         Self::Calls,
@@ -57,6 +64,8 @@ impl Column {
             Self::Pss => "pss",
             Self::Exit => "exit",
             Self::ExitPinned => "exit-pinned",
+            Self::End => "end",
+            Self::EndPinned => "end-pinned",
             Self::Pinned => "pinned",
             Self::Unpinned => "unpinned",
             Self::Calls => "calls",

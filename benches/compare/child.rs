@@ -95,8 +95,15 @@ pub fn command(program: &Path, args: &[OsString], output: &Output) -> Result<Com
     Ok(command)
 }
 
-/// Runs a program from start to exit and returns how long that took. Everything that it left behind is waited for,
-/// outside that time.
+/// How long a run took.
+pub struct Times {
+    /// From the start until the program that was started has exited.
+    pub exit: Duration,
+    /// From the start until the last of its processes has ended, which the one that was started may not have waited for.
+    pub end: Duration,
+}
+
+/// Runs a program and returns how long that took. Everything that it left behind is waited for.
 ///
 /// # Errors
 /// A text: it could not be started, took too long, failed, or left a process running.
@@ -105,7 +112,7 @@ pub fn run(
     args: &[OsString],
     cpus: Cpus,
     output: &Output,
-) -> Result<Duration, String> {
+) -> Result<Times, String> {
     let mut command = command(program, args, output)?;
     let place = Place::take(cpus)?;
     let limit = TimeLimit::start(TIME_LIMIT);
@@ -115,12 +122,12 @@ pub fn run(
     let child = command.spawn().map_err(|e| format!("cannot start: {e}"))?;
     let pid = Pid::from_raw(child.id().cast_signed());
     let status = waitpid(pid, None);
-    let time = start.elapsed();
+    let exit = start.elapsed();
     drop(limit);
     drop(place);
 
     let result = match status {
-        Ok(WaitStatus::Exited(_, 0)) => Ok(time),
+        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
         Ok(WaitStatus::Exited(_, code)) => Err(format!("exit status {code}")),
         Ok(WaitStatus::Signaled(_, signal, _)) => Err(format!("ended by {signal}")),
         Ok(other) => Err(format!("unexpected state {other:?}")),
@@ -129,12 +136,12 @@ pub fn run(
     };
     let grace = if result.is_ok() { Duration::from_secs(2) } else { Duration::ZERO };
     let left = reap(grace);
-    match (result, left) {
-        (Ok(_), left) if left > 0 => {
-            Err(format!("left {left} process(es) running, which were ended"))
-        }
-        (result, _) => result,
+    let end = start.elapsed();
+    result?;
+    if left > 0 {
+        return Err(format!("left {left} process(es) running, which were ended"));
     }
+    Ok(Times { exit, end })
 }
 
 /// Waits for whatever is left of a run, and ends what has not gone by itself after `grace`. Returns how many had to be

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -174,22 +175,34 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
             row.insert(Column::Calls, vec![totals.tracer + totals.target]);
         }
     }
-    each_round(&mut programs, &mut samples, Column::Pss, plan.pss_rounds, |p| pss::measure(p, dir));
+    each_round(&mut programs, &mut samples, [Column::Pss], plan.pss_rounds, |p| {
+        Ok([pss::measure(p, dir)?])
+    });
     let pinned = Cpus::Only(plan.cpu);
-    let (one, many) = (1, plan.directories);
-    for (column, directories, cpus, rounds) in [
-        (Column::ExitPinned, one, pinned, plan.exit_rounds),
-        (Column::Exit, one, Cpus::Any, plan.exit_rounds),
-        (Column::Pinned, many, pinned, plan.rounds),
-        (Column::Unpinned, many, Cpus::Any, plan.rounds),
+    let one = programs::refused(1);
+    for (columns, cpus) in [
+        ([Column::ExitPinned, Column::EndPinned], pinned),
+        ([Column::Exit, Column::End], Cpus::Any),
     ] {
-        if cpus == Cpus::Any && plan.cpus == 1 {
-            results.skip(column.name(), "this process may use one processor only");
+        if let Some(reason) = unmeasurable(cpus, plan) {
+            for column in columns {
+                results.skip(column.name(), reason);
+            }
             continue;
         }
-        let args = programs::refused(directories);
-        each_round(&mut programs, &mut samples, column, rounds, |p| {
-            micros(p, &args, cpus, directories)
+        each_round(&mut programs, &mut samples, columns, plan.exit_rounds, |p| {
+            let times = child::run(&p.path, &one, cpus, &Output::Discard)?;
+            Ok([micros(times.exit), micros(times.end)])
+        });
+    }
+    let many = programs::refused(plan.directories);
+    for (column, cpus) in [(Column::Pinned, pinned), (Column::Unpinned, Cpus::Any)] {
+        if let Some(reason) = unmeasurable(cpus, plan) {
+            results.skip(column.name(), reason);
+            continue;
+        }
+        each_round(&mut programs, &mut samples, [column], plan.rounds, |p| {
+            Ok([start_to_exit(p, &many, cpus)? / plan.directories as f64])
         });
     }
 
@@ -265,14 +278,15 @@ impl Results {
 
 /// Lets each program have its turn in each round, in a shuffled order: a short run finds the caches as the one before it
 /// left them, so that the one before it must not always be the same. One that fails is out, with all its samples.
-fn each_round(
+fn each_round<const N: usize>(
     programs: &mut Programs,
     samples: &mut Samples,
-    column: Column,
+    columns: [Column; N],
     rounds: usize,
-    mut measure: impl FnMut(&Program) -> Result<f64, String>,
+    mut measure: impl FnMut(&Program) -> Result<[f64; N], String>,
 ) {
-    eprintln!("measuring {column}, {rounds} rounds");
+    let names = columns.map(Column::name).join(", ");
+    eprintln!("measuring {names}, {rounds} rounds");
     // The same orders in every run of the benchmark.
     let mut order = fastrand::Rng::with_seed(1);
     for round in 0..rounds {
@@ -283,21 +297,33 @@ fn each_round(
         order.shuffle(&mut turns);
         for program in turns {
             match measure(&program) {
-                Ok(sample) => {
-                    samples.entry(program.row).or_default().entry(column).or_default().push(sample)
+                Ok(figures) => {
+                    let row = samples.entry(program.row).or_default();
+                    for (column, figure) in columns.into_iter().zip(figures) {
+                        row.entry(column).or_default().push(figure);
+                    }
                 }
                 Err(reason) => {
-                    programs.fail(&program.row, format!("{column}, round {round}: {reason}"));
+                    programs.fail(&program.row, format!("{names}, round {round}: {reason}"));
                 }
             }
         }
     }
 }
 
-/// Start to exit in microseconds, for each of `share`.
-fn micros(program: &Program, args: &[OsString], cpus: Cpus, share: usize) -> Result<f64, String> {
-    let time = child::run(&program.path, args, cpus, &Output::Discard)?;
-    Ok(time.as_secs_f64() * 1e6 / share as f64)
+/// Why nothing can be measured on these processors.
+fn unmeasurable(cpus: Cpus, plan: &Plan) -> Option<&'static str> {
+    (cpus == Cpus::Any && plan.cpus == 1).then_some("this process may use one processor only")
+}
+
+/// Start to exit in microseconds.
+fn start_to_exit(program: &Program, args: &[OsString], cpus: Cpus) -> Result<f64, String> {
+    Ok(micros(child::run(&program.path, args, cpus, &Output::Discard)?.exit))
+}
+
+/// In microseconds.
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// Counts every program's calls; this program's in the measuring mode too.
@@ -383,7 +409,7 @@ fn flatness(
     let middle = |count: usize, runs: usize| -> Result<f64, String> {
         let args = programs::refused(count);
         let times: Vec<f64> =
-            (0..runs).map(|_| micros(this, &args, pinned, 1)).collect::<Result<_, _>>()?;
+            (0..runs).map(|_| start_to_exit(this, &args, pinned)).collect::<Result<_, _>>()?;
         Ok(stats::summary(&times).map_or(f64::NAN, |s| s.median))
     };
     let mut starts = Vec::new();
@@ -418,12 +444,12 @@ fn loops(
     let args = looped(plan.trips);
     let ours = |cpus| -> Result<f64, String> {
         // The time from outside, start-up included: the program's own figure is only read to see that it did the work.
-        let time = child::run(&this.path, &args, cpus, &Output::Keep(dir))?;
+        let times = child::run(&this.path, &args, cpus, &Output::Keep(dir))?;
         let said = fs::read_to_string(dir.join("out")).map_err(|e| e.to_string())?;
         if !said.starts_with(&format!("# Executed {} system calls\n", plan.trips)) {
             return Err(format!("it did not say that it executed {}", plan.trips));
         }
-        Ok(time.as_secs_f64() * 1e6 / plan.trips as f64)
+        Ok(micros(times.exit) / plan.trips as f64)
     };
     let mut places = vec![Cpus::Only(plan.cpu)];
     if plan.cpus > 1 {

@@ -32,6 +32,7 @@ pub struct Options {
     ///
     ///   COLUMN                           ROW
     ///   bytes, pss, exit, exit-pinned,
+    ///   end, end-pinned,
     ///   pinned, unpinned, calls          a program's, as in the table
     ///   loop, loop-unpinned              'bare': the measuring mode by the bare round trip
     ///   flat                             '100..10000': the dearest cost by the cheapest

@@ -14,11 +14,13 @@ use crate::programs::THIS;
 use crate::stats::Summary;
 
 /// The columns that have a figure for each program, with their units.
-const COLUMNS: [(Column, &str); 6] = [
+const COLUMNS: [(Column, &str); 8] = [
     (Column::Bytes, ""),
     (Column::Pss, ", kB"),
     (Column::ExitPinned, ", µs"),
     (Column::Exit, ", µs"),
+    (Column::EndPinned, ", µs"),
+    (Column::End, ", µs"),
     (Column::Pinned, ", µs"),
     (Column::Unpinned, ", µs"),
 ];
@@ -158,6 +160,8 @@ impl Report {
                 "pss: memory of parent, target and tracer together while one path is delayed."
                     .into(),
                 "exit: from start to exit with one refused path.".into(),
+                "end: the same until the last process has ended; the programs in C do not wait for their tracer."
+                    .into(),
                 format!(
                     "pinned, unpinned: {} refused paths from start to exit, divided by their number.",
                     self.plan.directories
@@ -190,7 +194,7 @@ impl Report {
             note: vec![
                 "Median of the ratios within each round; in brackets the range of the middle four fifths.".into(),
                 format!(
-                    "Rounds: {} of pss, {} of exit, {} of pinned and of unpinned.",
+                    "Rounds: {} of pss, {} of exit and end, {} of pinned and of unpinned.",
                     self.plan.pss_rounds, self.plan.exit_rounds, self.plan.rounds
                 ),
             ],
@@ -420,7 +424,9 @@ pub fn figure(column: Column, value: Option<&Summary>) -> String {
     };
     match column {
         Column::Bytes => thousands(value.median),
-        Column::Pss | Column::Exit | Column::ExitPinned => format!("{:.0}", value.median),
+        Column::Pss | Column::Exit | Column::ExitPinned | Column::End | Column::EndPinned => {
+            format!("{:.0}", value.median)
+        }
         _ => format!("{:.2}", value.median),
     }
 }
