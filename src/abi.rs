@@ -132,6 +132,21 @@ impl Response {
         Self { resp: seccomp_notif_resp { id: 0, val: 0, error: 0, flags: 0 }, growth: [0; 5] };
 }
 
+/// A request and the answer to it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Exchange {
+    /// The answer.
+    pub response: Response,
+    /// The request.
+    pub request: Request,
+}
+
+impl Exchange {
+    /// All zeroes.
+    pub const ZERO: Self = Self { response: Response::ZERO, request: Request::ZERO };
+}
+
 /// The directions of an ioctl's argument, as seen from the program (`asm-generic/ioctl.h`).
 const IOC_WRITE: u32 = 1;
 const IOC_READ: u32 = 2;

@@ -5,7 +5,7 @@
 use linux_raw_sys::errno;
 
 use crate::abi::{
-    POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
+    Exchange, POLLHUP, POLLIN, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
     SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
 };
 use crate::failure::Process;
@@ -34,14 +34,17 @@ impl Listener {
     }
 
     /// Waits for a notification; false if nobody is left who could cause one.
-    pub fn receive(&self, request: &mut Request) -> bool {
+    pub fn receive(&self, exchange: &mut Exchange) -> bool {
         loop {
-            *request = Request::ZERO;
+            *exchange = Exchange::ZERO;
             // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
             // process under the filter did. EINTR: the parent's word that the target has ended, or
             // a signal that means nothing.
             let left = const { Errors::of(&[errno::ENOENT, errno::EINTR]) };
-            if sys::ioctl_recv(self.fits, self.fd, request).expecting(left, ME).is_ok() {
+            if sys::ioctl_recv(self.fits, self.fd, &mut exchange.request)
+                .expecting(left, ME)
+                .is_ok()
+            {
                 return true;
             }
             // The parent has waited for the target: what kernels before 6.11, where RECV never

@@ -1,9 +1,7 @@
 //! The tracer: receives each notification, looks at the path in the target's memory, decides, acts in
 //! the target's place, and answers.
 
-use crate::abi::{
-    HOLD_SIGTERM, PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec,
-};
+use crate::abi::{Exchange, HOLD_SIGTERM, PATH_MAX, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec};
 use crate::arch;
 use crate::failure::{Process, Speech, status};
 use crate::handover;
@@ -40,11 +38,10 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
         listener: Listener::new(listener, fits, target),
         place: Place::new(),
         memory: Memory::new(target),
-        request: Request::ZERO,
-        response: Response::ZERO,
         ends: false,
+        exchange: Exchange::ZERO,
     };
-    while tracer.listener.receive(&mut tracer.request) {
+    while tracer.listener.receive(&mut tracer.exchange) {
         tracer.answer();
     }
     // Nobody is left under the filter.
@@ -55,14 +52,13 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
 /// short distances reach most of it.
 #[repr(C)]
 struct Tracer {
-    response: Response,
     options: Options,
     listener: Listener,
     place: Place,
     memory: Memory,
     /// Whether this notification is the last one.
     ends: bool,
-    request: Request,
+    exchange: Exchange,
 }
 
 impl Tracer {
@@ -70,13 +66,11 @@ impl Tracer {
     #[inline(never)]
     fn answer(&mut self) {
         // Whatever is not decided otherwise is refused.
-        self.response.resp.id = self.request.notif.id;
-        self.response.resp.val = 0;
-        self.response.resp.flags = 0;
+        self.exchange.response.resp.id = self.exchange.request.notif.id;
         self.fail_call(Errno::EPERM);
         self.judge();
 
-        let sent = self.listener.send(&self.response);
+        let sent = self.listener.send(&self.exchange.response);
         if sent.is_error() {
             if sent.is(Errno::EINVAL) {
                 // Before Linux 5.5, which brought the flag.
@@ -117,7 +111,7 @@ impl Tracer {
     /// Reads the path into `buffer`, decides and acts.
     #[inline(never)]
     fn judge_path(&mut self, buffer: &mut [u8]) {
-        let notif = &self.request.notif;
+        let notif = &self.exchange.request.notif;
         let address = notif.data.args[arch::PATH];
         let read = self.memory.read(Pid(notif.pid), address, buffer);
 
@@ -144,7 +138,7 @@ impl Tracer {
             // A strange number for mkdir: it shows that the tracer made it up.
             self.let_call_return(length as i64);
             // Where this is one, the value does not count.
-            self.response.resp.error = answer.error_number();
+            self.exchange.response.resp.error = answer.error_number();
         } else if path == ZStr::from(policy::FAREWELL) {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the
@@ -152,26 +146,26 @@ impl Tracer {
             sys::rt_sigprocmask(ME, HOLD_SIGTERM);
         } else if self.options.let_through() {
             self.let_call_return(0);
-            self.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+            self.exchange.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         }
     }
 
     /// The target's call will fail with `errno`.
     #[inline(always)]
     fn fail_call(&mut self, errno: Errno) {
-        self.response.resp.error = -errno.into_raw();
+        self.exchange.response.resp.error = -errno.into_raw();
     }
 
     /// The target's call will return `value`.
     #[inline(always)]
     fn let_call_return(&mut self, value: i64) {
-        self.response.resp.error = 0;
-        self.response.resp.val = value;
+        self.exchange.response.resp.error = 0;
+        self.exchange.response.resp.val = value;
     }
 
     /// The mode that the target asked for.
     fn mode(&self) -> u64 {
-        self.request.notif.data.args[arch::MODE]
+        self.exchange.request.notif.data.args[arch::MODE]
     }
 
     /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
@@ -215,7 +209,7 @@ impl Tracer {
     /// Whether the call still waits; tells, if not, when that was found out.
     #[inline(never)]
     fn is_alive(&self, when: Text) -> bool {
-        let alive = self.listener.is_valid(&self.request.notif.id);
+        let alive = self.listener.is_valid(&self.exchange.request.notif.id);
         if !alive {
             self.tell_got_late();
             ME.say(text::TRACER_DIED, [when.0.into()]);
@@ -253,7 +247,7 @@ impl Tracer {
     /// The same; each caller has the speech as a constant.
     #[inline(never)]
     fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
-        let notif = &self.request.notif;
+        let notif = &self.exchange.request.notif;
         let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
         self.tell_all(speech, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
     }
