@@ -95,8 +95,11 @@ impl<'a> Line<'a> {
     fn text(&mut self, text: Text) {
         let mut codes = text.codes();
         loop {
-            codes = self.room.put_plain(codes);
-            let (code, rest) = codes.split_first().unwrap_or((0, codes));
+            if let Some(rest) = self.room.put_run(codes) {
+                codes = rest;
+                continue;
+            }
+            let (code, rest) = codes.split_first();
             if code == LAST_END {
                 self.room.put(b'\n');
             }
@@ -140,7 +143,7 @@ impl<'a> Line<'a> {
     fn meaning(&mut self, mut errno: u64) -> Text {
         // The ends before the texts count the errors up.
         let mut at = ERRORS;
-        while let Some(&code) = TABLE.get(at.0 as usize) {
+        while let Some(&code) = TABLE.bytes().get(at.0 as usize) {
             at.0 += 1;
             if code < LAST_END {
                 errno = errno.wrapping_sub(code.into());
@@ -157,11 +160,8 @@ impl<'a> Line<'a> {
     /// shown as `\xNN`, and a backslash, which could forge that, as two.
     #[inline(always)]
     fn string(&mut self) {
-        let Some(mut string) = self.string else { return };
-        loop {
-            string = self.room.put_plain(string);
-            let Some((byte, rest)) = string.split_first() else { return };
-            string = rest;
+        let Some(string) = self.string else { return };
+        for byte in string {
             match byte {
                 b'\\' => self.room.put(byte),
                 0..b' ' | 0x7f => {

@@ -35,7 +35,7 @@ use crate::abi::{
 };
 use crate::arch;
 use crate::failure::{Process, Speech};
-use crate::text::Text;
+use crate::text::{RUN, RUN_ROOM, Text};
 
 /// A system call by name: its number and its text for an error line both follow from that.
 /// Expands to a call of an unsafe function: whoever writes it says which memory the call touches.
@@ -448,21 +448,6 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
-    /// The string that begins at `at` in `bytes`, the last of which is a NUL; the empty one at its end
-    /// for a place beyond.
-    #[inline(always)]
-    #[must_use]
-    pub fn within(bytes: &'a [u8], at: usize) -> Self {
-        match bytes {
-            // SAFETY: the place is at most that of the last byte.
-            [.., 0] => Self(
-                unsafe { NonNull::from(bytes).cast().add(at.min(bytes.len() - 1)) },
-                PhantomData,
-            ),
-            _ => Self::from(c""),
-        }
-    }
-
     /// What follows `prefix`; none if the string does not begin with it.
     #[inline(never)]
     #[must_use]
@@ -519,7 +504,60 @@ impl Iterator for ZStr<'_> {
     }
 }
 
-/// Room for a line: bytes are put into it one after another; those that find no room are only counted.
+/// The table of coded texts as [`Codes`] and [`Room::put_run`] may walk it: its last byte is a NUL, and behind
+/// each [`RUN`] stand a byte and then at least [`RUN_ROOM`].
+pub struct Table<const N: usize>([u8; N]);
+
+impl<const N: usize> Table<N> {
+    /// Takes `bytes` for one.
+    ///
+    /// # Panics
+    /// If they are none; at compile time, where the table is made.
+    #[must_use]
+    pub const fn new(bytes: [u8; N]) -> Self {
+        assert!(bytes[N - 1] == 0);
+        let mut i = 0;
+        while i < N {
+            assert!(bytes[i] != RUN || i + 2 + RUN_ROOM <= N, "a run is too near to the end");
+            i += 1;
+        }
+        Self(bytes)
+    }
+
+    /// All of it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; N] {
+        &self.0
+    }
+
+    /// The codes from `at` on; none from a place beyond.
+    #[inline(always)]
+    #[must_use]
+    pub fn codes(&'static self, at: usize) -> Codes {
+        // SAFETY: the place is at most that of the last byte.
+        Codes(unsafe { NonNull::from(&self.0).cast().add(at.min(N - 1)) })
+    }
+}
+
+/// Codes of a [`Table`], up to a NUL.
+#[derive(Clone, Copy)]
+pub struct Codes(NonNull<u8>);
+
+impl Codes {
+    /// The first code and what follows it; 0 at the end.
+    #[inline(always)]
+    #[must_use]
+    pub fn split_first(self) -> (u8, Self) {
+        // SAFETY: this is always the address of a byte of a table.
+        let code = unsafe { self.0.read() };
+        // SAFETY: a table ends with a NUL, and this was none where the address changes.
+        (code, Self(unsafe { self.0.add(usize::from(code != 0)) }))
+    }
+}
+
+/// Room for a line: bytes are put into it one after another; those that find no room are only counted. What it holds
+/// behind them means nothing.
 pub struct Room<'a> {
     begin: NonNull<u8>,
     next: *mut u8,
@@ -546,27 +584,29 @@ impl<'a> Room<'a> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Puts the bytes that `string` begins with, as many as find room and stand for themselves in any
-    /// text: those from the blank to `z`, but no backslash. Returns what follows them. Most bytes of a
-    /// line pass through this loop, and no other needs to be fast.
-    #[inline(never)]
-    pub fn put_plain<'b>(&mut self, string: ZStr<'b>) -> ZStr<'b> {
-        let (mut from, mut to) = (string.0, self.next);
-        while to < self.end {
-            // SAFETY: up to here nothing was the NUL that ends the string.
-            let byte = unsafe { from.read() };
-            if byte.wrapping_sub(b' ') > b'z' - b' ' || byte == b'\\' {
-                break;
-            }
-            // SAFETY: as in `put`; and the string goes on behind a byte that is no NUL.
-            unsafe {
-                to.write(byte);
-                to = to.add(1);
-                from = from.add(1);
-            }
+    /// Puts the run that `codes` begin with, and returns what follows it; none if that is no run. Where there is
+    /// little room, what follows is the run's own bytes, to be put one by one.
+    ///
+    /// All runs are copied at the length of the longest, without a loop: most bytes of a line come this way.
+    #[inline(always)]
+    pub fn put_run(&mut self, codes: Codes) -> Option<Codes> {
+        // SAFETY: this is always the address of a byte of a table.
+        if unsafe { codes.0.read() } != RUN {
+            return None;
         }
-        self.next = to;
-        ZStr(from, PhantomData)
+        // SAFETY: behind this code the table has a byte and more.
+        let (length, run) = unsafe { (codes.0.add(1).read(), codes.0.add(2)) };
+        let room = self.end.addr().wrapping_sub(self.next.addr()).cast_signed();
+        if room < RUN_ROOM as isize {
+            return Some(Codes(run));
+        }
+        let length = usize::from(length) % RUN_ROOM;
+        // SAFETY: there is so much in the table, as a table says, and so much room; the length is less.
+        unsafe {
+            self.next.cast::<[u8; RUN_ROOM]>().write(run.cast().read());
+            self.next = self.next.add(length);
+            Some(Codes(run.add(length)))
+        }
     }
 
     /// The bytes that have been put, in bytes.

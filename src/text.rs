@@ -12,13 +12,13 @@
 //! | `{t}` | the next number as a [`Text`] |
 //! | `{e}` | the next number as an errno's text; it stays the next number for one that has none |
 //! | `{+}` | at the end: the next text follows |
-//! | `{=}` | at the beginning: printed so often that it is not coded, for speed |
+//! | `{=}` | at the beginning: printed so often that its longer stretches are not coded, but runs, for speed |
 //!
 //! The table is coded at compile time, by byte pairs: the most frequent pair of codes becomes one
 //! code of its own, again and again, while a byte has values left for that (Gage, "A New Algorithm
 //! for Data Compression", 1994).
 
-use crate::sys::ZStr;
+use crate::sys::{Codes, Table};
 
 /// A text: where it begins in the coded table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl Text {
     /// Its codes, up to its end or further, up to a NUL.
     #[inline(always)]
     #[must_use]
-    pub fn codes(self) -> ZStr<'static> {
-        ZStr::within(&TABLE, self.0 as usize)
+    pub fn codes(self) -> Codes {
+        TABLE.codes(self.0 as usize)
     }
 }
 
@@ -297,6 +297,8 @@ pub mod directive {
     pub const STRING: u32 = 5;
     /// The name of the process that speaks.
     pub const PROCESS: u32 = 7;
+    /// A [`RUN`](super::RUN).
+    pub const RUN: u32 = 9;
     /// The last one.
     pub const LAST: u32 = HEXADECIMAL;
 
@@ -314,6 +316,15 @@ pub mod directive {
         ("p}", PROCESS),
     ];
 }
+
+/// A run begins: its length, counted from [`RUN_LENGTH`] on, and its bytes, which stand for themselves.
+pub const RUN: u8 = FIRST_DIRECTIVE + directive::RUN as u8;
+/// What a run's length in bytes is added to: no other code that means anything, and a multiple of [`RUN_ROOM`].
+pub const RUN_LENGTH: u8 = b' ';
+/// A run is shorter than this, in bytes.
+pub const RUN_ROOM: usize = 32;
+/// What is shorter than this is no run, in bytes: a run begins with two more.
+const RUN_LEAST: usize = 3;
 
 /// The codes that stand for pairs begin here, behind all that is printed.
 pub const FIRST_PAIR: u8 = b'z' + 1;
@@ -347,31 +358,49 @@ impl Coding {
         self.length += 1;
     }
 
-    /// Puts in a text, its directives as codes. Returns whether it is to stay plain, and whether it goes
-    /// on in the next one.
-    const fn push_text(&mut self, text: &[u8]) -> (bool, bool) {
-        let (mut i, mut goes_on, mut plain) = (0, false, false);
+    /// Puts in a text, its directives as codes. Returns whether it goes on in the next one.
+    const fn push_text(&mut self, text: &[u8]) -> bool {
+        let (mut i, mut goes_on, mut is_plain) = (0, false, false);
         while i < text.len() {
             if text[i] == b'{' && text[i + 1] == b'+' {
                 goes_on = true;
-                i += 2;
+                i += 3;
             } else if text[i] == b'{' && text[i + 1] == b'=' {
-                plain = true;
-                i += 2;
+                is_plain = true;
+                i += 3;
             } else if text[i] == b'{' {
                 let (written, directive) = directive_at(text, i + 1);
                 self.push(FIRST_DIRECTIVE as u16 + directive as u16);
-                i += written.len();
+                i += written.len() + 1;
             } else {
-                assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
-                self.push(text[i] as u16);
+                let length = if is_plain { run_at(text, i) } else { 0 };
+                if length >= RUN_LEAST {
+                    self.push_run(text, i, length);
+                    i += length;
+                } else {
+                    assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
+                    self.push(text[i] as u16);
+                    i += 1;
+                }
             }
-            if plain {
-                self.push(GAP);
-            }
+        }
+        goes_on
+    }
+
+    /// Puts in the run of `length` bytes that begins at `at` in `text`; no pair contains any of it.
+    const fn push_run(&mut self, text: &[u8], at: usize, length: usize) {
+        assert!(length < RUN_ROOM);
+        self.push(GAP);
+        self.push(RUN as u16);
+        self.push(GAP);
+        self.push(RUN_LENGTH as u16 + length as u16);
+        self.push(GAP);
+        let mut i = at;
+        while i < at + length {
+            self.push(text[i] as u16);
+            self.push(GAP);
             i += 1;
         }
-        (plain, goes_on)
     }
 
     /// Puts in all texts, their directives as codes, each with its end and a break. The last ones
@@ -393,10 +422,10 @@ impl Coding {
                 coding.push(step);
             }
             let text = texts[t].as_bytes();
-            let (plain, goes_on) = coding.push_text(text);
+            let goes_on = coding.push_text(text);
             if t < others && !goes_on {
                 if text[text.len() - 1] == b'\n' {
-                    coding.length -= 1 + plain as usize;
+                    coding.length -= 1;
                     coding.push(LAST_END as u16);
                 } else {
                     coding.push(END);
@@ -508,6 +537,15 @@ impl Coding {
     }
 }
 
+/// How many bytes of `text` from `at` on no directive and no newline interrupts.
+const fn run_at(text: &[u8], at: usize) -> usize {
+    let mut end = at;
+    while end < text.len() && text[end] != b'{' && text[end] != b'\n' {
+        end += 1;
+    }
+    end - at
+}
+
 /// The directive that is written in `text` from `at` on, behind the brace.
 const fn directive_at(text: &[u8], at: usize) -> (&'static str, u32) {
     let mut i = 0;
@@ -538,7 +576,7 @@ pub fn starts() -> &'static [usize] {
 }
 
 /// The coded texts.
-pub static TABLE: [u8; CODED.table_length()] = CODED.table();
+pub static TABLE: Table<{ CODED.table_length() }> = Table::new(CODED.table());
 /// What the codes from [`FIRST_PAIR`] on stand for.
 pub static PAIRS: [[u8; 2]; CODED.count] = CODED.pairs();
 /// The end of the table: the errors' texts, before each the end of what stands before it.

@@ -21,7 +21,7 @@ use rustc_demangle::demangle;
 use seccomp_notify_min::text;
 
 /// The image may not be larger, in bytes: what it was when this was last lowered. The aim is 7,168.
-const BUDGET: usize = 8188;
+const BUDGET: usize = 8164;
 
 /// The compiler that these figures are of. Another one may make a few bytes more or less.
 const COMPILER: &str = "rustc 1.95.";
@@ -244,7 +244,7 @@ fn parts() -> Vec<(String, usize)> {
     let code = size_of_symbols(&|symbol| symbol.is_code);
     let (output, errors) = (text::FIRST_OUTPUT.0 as usize, text::ERRORS.0 as usize);
     let calls = text::name::clock_gettime.0 as usize;
-    let texts = text::TABLE.len() + size_of_val(&text::PAIRS);
+    let texts = text::TABLE.bytes().len() + size_of_val(&text::PAIRS);
     let rest = image().len() - headers - code - texts;
     [
         ("headers", headers),
@@ -252,7 +252,7 @@ fn parts() -> Vec<(String, usize)> {
         ("texts: transcript, report and usage", calls - output),
         ("texts: failures, hints and usage errors", output),
         ("texts: names of calls", errors - calls),
-        ("texts: errors", text::TABLE.len() - errors),
+        ("texts: errors", text::TABLE.bytes().len() - errors),
         ("texts: pairs of bytes", size_of_val(&text::PAIRS)),
         ("other constants and padding", rest),
     ]
@@ -279,7 +279,8 @@ fn breakdown_by_parts() {
         );
     }
     // The texts really are in the image as this test knows them.
-    let found = image().windows(text::TABLE.len()).any(|window| window == text::TABLE);
+    let found =
+        image().windows(text::TABLE.bytes().len()).any(|window| window == text::TABLE.bytes());
     assert!(found, "the table of texts is in the image");
 }
 
@@ -315,9 +316,9 @@ fn breakdown_by_texts() {
         .zip(text::PLAIN)
         .map(|((start, end), plain)| (plain.replace('\n', "·"), end - start))
         .collect();
-    let errors = text::TABLE.len() - starts.last().expect("the start of the errors");
+    let errors = text::TABLE.bytes().len() - starts.last().expect("the start of the errors");
     rows.push((format!("{} errors", text::ERRNOS.len()), errors));
     rows.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let (_, sum) = table("The texts, in bytes as they are coded", &rows);
-    assert_eq!(sum, text::TABLE.len());
+    assert_eq!(sum, text::TABLE.bytes().len());
 }

@@ -8,7 +8,7 @@ use seccomp_notify_min::failure::Process;
 use seccomp_notify_min::text::{self, Text};
 
 mod line;
-use line::{UNTOUCHED, composed, composed_in};
+use line::{composed, composed_in};
 
 /// What the target says, as text.
 fn said(text: Text, string: Option<&CStr>, numbers: [u64; 4]) -> String {
@@ -152,10 +152,6 @@ fn what_finds_no_room_is_left_out_and_counted() {
             assert_eq!(length, line.len(), "{line:?} in {room}");
             let filled = room.min(length);
             assert_eq!(&bytes[..filled], &line.as_bytes()[..filled]);
-            assert!(
-                bytes[filled..].iter().all(|&byte| byte == UNTOUCHED),
-                "nothing is written beyond"
-            );
         }
     }
 }
