@@ -18,7 +18,7 @@ use core::mem::{self, MaybeUninit};
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
 use crate::print::Line;
-use crate::sys::{self, Answer, Fd, Pid};
+use crate::sys::{self, Answer, Fd, Pid, ZStr};
 use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.
@@ -56,7 +56,8 @@ impl Memory {
             self.owner = pid;
         }
         if !self.file.is_some() {
-            self.open();
+            self.file = open(pid);
+            self.fresh = true;
         }
         if !self.file.is_some() {
             return sys::process_vm_readv(pid, buffer, address);
@@ -84,17 +85,35 @@ impl Memory {
             self.file = Fd::NONE;
         }
     }
+}
 
-    /// Opens the owner's memory; no descriptor if that cannot be done.
-    fn open(&mut self) {
-        let me = sys::getpid().or_fail(ME);
-        let mut memory = [MaybeUninit::uninit(); 64];
-        let numbers = [me.0.into(), self.owner.0.into(), 0, 0];
-        let mut line = Line::new(&mut memory, ME.speech(text::MEMORY_FILE), None, numbers);
-        line.compose();
-        if let Some(file) = line.room.string() {
-            self.file = sys::openat(AT_FDCWD, file, O_READ).answer().fd();
-            self.fresh = true;
-        }
+/// Opens the memory of `pid`; no descriptor if that cannot be done, or if this is no /proc for it.
+#[inline(never)]
+fn open(pid: Pid) -> Fd {
+    // In a /proc of another PID namespace the processes have other numbers: `pid` would be somebody else's.
+    let mut me = [0; 8];
+    sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut me).regardless();
+    if decimal(me) != sys::getpid().or_fail(ME).0 {
+        return Fd::NONE;
     }
+    let mut memory = [MaybeUninit::uninit(); 64];
+    let mut line =
+        Line::new(&mut memory, ME.speech(text::MEMORY_FILE), None, [pid.0.into(), 0, 0, 0]);
+    line.compose();
+    match line.room.string() {
+        Some(file) => sys::openat(AT_FDCWD, file, O_READ).answer().fd(),
+        None => Fd::NONE,
+    }
+}
+
+/// The number whose decimal digits these are, up to a NUL; no PID has more than seven of them.
+#[inline(always)]
+fn decimal(digits: [u8; 8]) -> u32 {
+    let mut digits = u64::from_le_bytes(digits);
+    let mut number = 0_u32;
+    while digits != 0 {
+        number = number.wrapping_mul(10).wrapping_add(digits as u32 & 15);
+        digits >>= 8;
+    }
+    number
 }

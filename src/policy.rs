@@ -10,7 +10,6 @@
 //! new one with it, and no call of Linux could prevent that.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use crate::abi::{AT_FDCWD, O_PLACE};
 use crate::failure::Process;
@@ -101,7 +100,7 @@ fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Answer<Fd> {
         // A link is refused. Where the directory is none, it is what was opened before that may be
         // a link: the descriptor itself is asked, lest somebody swap what has the name.
         let suspect = if done.is(Errno::ENOTDIR) { ZStr::from(c"") } else { name };
-        if !sys::readlinkat(directory, suspect, &mut [MaybeUninit::uninit()]).answer().is_error() {
+        if !sys::readlinkat(directory, suspect, &mut [0]).answer().is_error() {
             return Answer::error(Errno::EPERM);
         }
     }

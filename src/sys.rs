@@ -924,11 +924,7 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usi
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: the value is in
 /// bytes; EINVAL if there is no link
 #[inline(always)]
-pub fn readlinkat<'a>(
-    directory: Fd,
-    path: ZStr<'a>,
-    buffer: &'a mut [MaybeUninit<u8>],
-) -> Call<'a, u32, 4> {
+pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Call<'a, u32, 4> {
     let (address, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: reads `path` up to its NUL and writes within `buffer`.
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }

@@ -101,9 +101,8 @@ texts! {
     SIZES = "notification";
     /// The target's message came without its descriptor.
     NO_DESCRIPTOR = "descriptor";
-    /// Where the memory is of the process whose PID is the second number; reached by way of the
-    /// reader's own directory, which in a /proc of another PID namespace is not under its own PID.
-    MEMORY_FILE = "/proc/self/task/{d}/../../../{d}/mem";
+    /// Where the memory of a process is.
+    MEMORY_FILE = "/proc/{d}/mem";
 
     // Failures that the process tells of. When such a line cannot be printed, nothing can be.
 

@@ -44,7 +44,7 @@ use perf_event_open_sys::{ioctls, perf_event_open};
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
     ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; says so without a panic"),
-    ("print.rs", "let Some(mut string) = self.string", "a text with a string always comes with one"),
+    ("print.rs", "let Some(string) = self.string", "a text with a string always comes with one"),
     ("print.rs", "self.next_number = self.next_number.wrapping_sub(1)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("print.rs", "TABLE.bytes().get(at.0 as usize)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("memory.rs", "pid != self.owner || pid != self.target", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),

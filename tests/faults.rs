@@ -76,6 +76,7 @@ const HARMLESS: &[Harmless] = {
         harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "never returns: the parent kills the tracer in it"),
         harmless(&[Tracer], "ioctl(ID_VALID)", &[EINVAL], None, "made again with the number from before Linux 5.9"),
         harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
+        harmless(&[Tracer], "readlinkat(/proc/self)", &ERRORS, None, "likewise: who cannot tell whose PIDs are in /proc does not go there"),
         harmless(&[Tracer], "openat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
         harmless(&[Tracer], "mkdirat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
         harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever stood in the way besides"),
