@@ -100,10 +100,8 @@ fn open(pid: Pid) -> Fd {
     let mut line =
         Line::new(&mut memory, ME.speech(text::MEMORY_FILE), None, [pid.0.into(), 0, 0, 0]);
     line.compose();
-    match line.room.string() {
-        Some(file) => sys::openat(AT_FDCWD, file, O_READ).answer().fd(),
-        None => Fd::NONE,
-    }
+    let Some(file) = line.room.string() else { return Fd::NONE };
+    sys::openat(AT_FDCWD, file, O_READ).answer().fd()
 }
 
 /// The number whose decimal digits these are, up to a NUL; no PID has more than seven of them.
