@@ -357,6 +357,12 @@ impl Coding {
         self.length += 1;
     }
 
+    /// Puts in a byte that stands for itself.
+    const fn push_byte(&mut self, byte: u8) {
+        assert!(byte == b'\n' || byte >= b' ' && byte < FIRST_PAIR);
+        self.push(byte as u16);
+    }
+
     /// Puts in a text, its directives as codes. Returns whether it goes on in the next one.
     const fn push_text(&mut self, text: &[u8]) -> bool {
         let (mut i, mut goes_on, mut is_plain) = (0, false, false);
@@ -377,8 +383,7 @@ impl Coding {
                     self.push_run(text, i, length);
                     i += length;
                 } else {
-                    assert!(text[i] == b'\n' || text[i] >= b' ' && text[i] < FIRST_PAIR);
-                    self.push(text[i] as u16);
+                    self.push_byte(text[i]);
                     i += 1;
                 }
             }
@@ -388,7 +393,7 @@ impl Coding {
 
     /// Puts in the run of `length` bytes that begins at `at` in `text`; no pair contains any of it.
     const fn push_run(&mut self, text: &[u8], at: usize, length: usize) {
-        assert!(length < RUN_ROOM);
+        assert!(length < RUN_ROOM && RUN_LENGTH as usize % RUN_ROOM == 0);
         self.push(GAP);
         self.push(RUN as u16);
         self.push(GAP);
@@ -396,7 +401,7 @@ impl Coding {
         self.push(GAP);
         let mut i = at;
         while i < at + length {
-            self.push(text[i] as u16);
+            self.push_byte(text[i]);
             self.push(GAP);
             i += 1;
         }
