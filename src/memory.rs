@@ -49,7 +49,7 @@ impl Memory {
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
-    #[inline(always)] // it is called once
+    #[inline(always)] // one place calls it; and it itself, as its last step
     pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<usize> {
         if pid != self.owner || pid != self.target {
             self.forget();
@@ -90,7 +90,8 @@ impl Memory {
 /// Opens the memory of `pid`; no descriptor if that cannot be done, or if this is no /proc for it.
 #[inline(never)]
 fn open(pid: Pid) -> Fd {
-    // In a /proc of another PID namespace the processes have other numbers: `pid` would be somebody else's.
+    // In a /proc of another PID namespace the processes have other numbers: `pid` would be somebody else's. (Unless by
+    // chance this process has the same in both; the chance is that of one number among all.)
     let mut me = [0; 8];
     sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut me).regardless();
     if decimal(me) != sys::getpid().or_fail(ME).0 {
@@ -104,7 +105,7 @@ fn open(pid: Pid) -> Fd {
     sys::openat(AT_FDCWD, file, O_READ).answer().fd()
 }
 
-/// The number whose decimal digits these are, up to a NUL; no PID has more than seven of them.
+/// The number whose decimal digits these are, and NULs behind them; no PID has more than seven digits.
 #[inline(always)]
 fn decimal(digits: [u8; 8]) -> u32 {
     let mut digits = u64::from_le_bytes(digits);

@@ -2,10 +2,11 @@
 //! beside [`crate::arch`].
 //!
 //! Three layers: the trap of one of two crates, `call!` which names a call once and for all, and a
-//! function a call whose parameters cannot be misused: it takes references and slices, so that every
-//! address it gives the kernel is valid for as long as the kernel uses it. What is sound here is
-//! sound because each function says, in its SAFETY line, which memory its call touches; no call
-//! retains an address. The prototypes are those of section 2 of the manual.
+//! function a call which takes references and slices, so that every address it gives the kernel is valid
+//! for as long as the kernel uses it. What is sound here is sound because each function says, in its
+//! SAFETY line, which memory its call touches; no call retains an address. Where a number decides what is
+//! touched (`prctl`, `ioctl`), the line holds for the numbers in [`crate::abi`] that the function is for,
+//! and the rest of the program gives it no other. The prototypes are those of section 2 of the manual.
 //!
 //! Nothing here decides, retries or prints.
 #![allow(unsafe_code)]
@@ -15,7 +16,6 @@ use core::ffi::CStr;
 use core::hint::assert_unchecked;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::ops::Range;
 use core::ptr::{NonNull, null, null_mut};
 use core::slice;
 
@@ -259,7 +259,8 @@ pub struct Errors(u64);
 impl Errors {
     /// No error.
     pub const NONE: Self = Self(0);
-    /// Any error but EINTR, after which a call is made again.
+    /// Any error but EINTR, after which a call is made again. (And but 68 and 132, which count as 4: an error
+    /// counts as what is left of it by 64. No call here has these.)
     pub const ANY: Self = Self(!(1 << linux_raw_sys::errno::EINTR));
 
     /// The errors of these numbers, which are below 64, as all are that mean anything here.
@@ -569,9 +570,10 @@ impl<'a> Room<'a> {
     /// All of `memory`.
     #[inline(always)]
     pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
-        let Range { start, end } = memory.as_mut_ptr_range();
-        let begin = NonNull::from(memory).cast();
-        Self { begin, next: start.cast(), end: end.cast(), memory: PhantomData }
+        let length = memory.len();
+        let begin: NonNull<u8> = NonNull::from(memory).cast();
+        let next = begin.as_ptr();
+        Self { begin, next, end: next.wrapping_add(length), memory: PhantomData }
     }
 
     /// Puts a byte.
@@ -587,7 +589,7 @@ impl<'a> Room<'a> {
     /// Puts the run that `codes` begin with, and returns what follows it; none if that is no run. Where there is
     /// little room, what follows is the run's own bytes, to be put one by one.
     ///
-    /// All runs are copied at the length of the longest, without a loop: most bytes of a line come this way.
+    /// Whatever its length, [`RUN_ROOM`] bytes are copied, without a loop: most bytes of a line come this way.
     #[inline(always)]
     pub fn put_run(&mut self, codes: Codes) -> Option<Codes> {
         // SAFETY: this is always the address of a byte of a table.
@@ -864,7 +866,7 @@ pub fn mmap(length: usize) -> Result<&'static mut [MaybeUninit<u8>], Errno> {
     })
 }
 
-/// `int munmap(void *address, size_t length)`
+/// `int munmap(void *address, size_t length)`, for what [`mmap`] gave
 #[inline(always)]
 pub fn munmap(mapping: &'static mut [MaybeUninit<u8>]) -> Call<'static, (), 2> {
     // SAFETY: the only reference to the mapping is given up here.
@@ -993,8 +995,8 @@ pub enum Direction {
 #[inline(never)] // four of its kind
 pub fn rt_sigaction(process: Process, signal: u32, handler: SignalHandler) {
     let action = arch::disposition(handler);
-    // SAFETY: reads `action`; the handlers of this program are ordinary functions that touch nothing
-    // but their own frames.
+    // SAFETY: reads `action`; the handlers of this program are ordinary functions that read constants and make
+    // calls: they share nothing that changes with what they interrupt.
     let call: Call<(), 4> = unsafe {
         call!(rt_sigaction, signal, &raw const action, null::<u8>(), size_of::<kernel_sigset_t>())
     };

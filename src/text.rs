@@ -318,7 +318,8 @@ pub mod directive {
 
 /// A run begins: its length, counted from [`RUN_LENGTH`] on, and its bytes, which stand for themselves.
 pub const RUN: u8 = FIRST_DIRECTIVE + directive::RUN as u8;
-/// What a run's length in bytes is added to: no other code that means anything, and a multiple of [`RUN_ROOM`].
+/// What a run's length in bytes is added to: a multiple of [`RUN_ROOM`], so that the length is what is left of it by
+/// that, and far from the codes that end a text, lest who looks for these take it for one.
 pub const RUN_LENGTH: u8 = b' ';
 /// A run is shorter than this, in bytes.
 pub const RUN_ROOM: usize = 32;
@@ -393,7 +394,7 @@ impl Coding {
 
     /// Puts in the run of `length` bytes that begins at `at` in `text`; no pair contains any of it.
     const fn push_run(&mut self, text: &[u8], at: usize, length: usize) {
-        assert!(length < RUN_ROOM && RUN_LENGTH as usize % RUN_ROOM == 0);
+        assert!(length < RUN_ROOM && RUN_LENGTH as usize % RUN_ROOM == 0 && RUN_LENGTH > LAST_END);
         self.push(GAP);
         self.push(RUN as u16);
         self.push(GAP);

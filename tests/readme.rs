@@ -523,7 +523,7 @@ fn the_signal_recipe_takes_a_call_away() {
     assert_eq!(words.next(), Some("target/release/seccomp-notify-min"));
     let running = common::program(words).start();
     let target = Pid::from_raw(running.wait_for("Target process: PID = ").writer);
-    running.wait_for("Tracer: delaying for 5 seconds: 5");
+    running.wait_for("Tracer: delaying for 15 seconds: 15");
     kill(target, Signal::SIGINT).expect("the target waits");
     let outcome = running.finish();
     assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");

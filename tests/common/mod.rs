@@ -600,10 +600,10 @@ pub fn copy(from: &Path, to: &Path) {
         if name == "target" || name == ".git" {
             continue;
         }
-        if path.is_dir() {
+        if path.is_dir() && !path.is_symlink() {
             copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).expect("a file can be copied");
+        } else if path.is_file() {
+            fs::copy(&path, to.join(name)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }
 }
