@@ -669,12 +669,13 @@ impl Run<'_> {
         }
     }
 
-    /// Whether no process has anything to do.
+    /// Whether no process has anything to do. One whose sleep nothing can interrupt has: the kernel wakes it, as at the
+    /// end of a process under probes.
     fn all_sleep(&self) -> bool {
         self.processes.keys().all(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // Behind the name, which ends with the last parenthesis (`proc_pid_stat(5)`).
-            !stat.rsplit(") ").next().is_some_and(|fields| fields.starts_with('R'))
+            !stat.rsplit(") ").next().is_some_and(|fields| fields.starts_with(['R', 'D']))
         })
     }
 
