@@ -394,7 +394,8 @@ impl Coding {
 
     /// Puts in the run of `length` bytes that begins at `at` in `text`; no pair contains any of it.
     const fn push_run(&mut self, text: &[u8], at: usize, length: usize) {
-        assert!(length < RUN_ROOM && RUN_LENGTH as usize % RUN_ROOM == 0 && RUN_LENGTH > LAST_END);
+        assert!(length < RUN_ROOM && RUN_LENGTH > LAST_END);
+        assert!((RUN_LENGTH as usize).is_multiple_of(RUN_ROOM));
         self.push(GAP);
         self.push(RUN as u16);
         self.push(GAP);
