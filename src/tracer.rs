@@ -65,7 +65,7 @@ impl Tracer {
     /// Answers the notification that has been received.
     #[inline(never)]
     fn answer(&mut self) {
-        // Whatever is not decided otherwise is refused.
+        // Whatever is not decided otherwise is refused. All else in the response is 0 from before the request came.
         self.exchange.response.resp.id = self.exchange.request.notif.id;
         self.fail_call(Errno::EPERM);
         self.judge();

@@ -184,10 +184,7 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
         ([Column::ExitPinned, Column::EndPinned], pinned),
         ([Column::Exit, Column::End], Cpus::Any),
     ] {
-        if let Some(reason) = unmeasurable(cpus, plan) {
-            for column in columns {
-                results.skip(column.name(), reason);
-            }
+        if results.skips(&columns, cpus, plan) {
             continue;
         }
         each_round(&mut programs, &mut samples, columns, plan.exit_rounds, |p| {
@@ -197,8 +194,7 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
     }
     let many = programs::refused(plan.directories);
     for (column, cpus) in [(Column::Pinned, pinned), (Column::Unpinned, Cpus::Any)] {
-        if let Some(reason) = unmeasurable(cpus, plan) {
-            results.skip(column.name(), reason);
+        if results.skips(&[column], cpus, plan) {
             continue;
         }
         each_round(&mut programs, &mut samples, [column], plan.rounds, |p| {
@@ -227,6 +223,15 @@ impl Results {
         let reason = reason.into();
         eprintln!("{row}: skipped: {reason}");
         self.skipped.push(Missing { row: row.into(), reason });
+    }
+
+    /// Skips what is measured on any processor where there is one only. Returns whether it does.
+    fn skips(&mut self, columns: &[Column], cpus: Cpus, plan: &Plan) -> bool {
+        let skips = cpus == Cpus::Any && plan.cpus == 1;
+        for column in columns.iter().filter(|_| skips) {
+            self.skip(column.name(), "this process may use one processor only");
+        }
+        skips
     }
 
     fn fail(&mut self, row: &str, reason: impl Into<String>) {
@@ -309,11 +314,6 @@ fn each_round<const N: usize>(
             }
         }
     }
-}
-
-/// Why nothing can be measured on these processors.
-fn unmeasurable(cpus: Cpus, plan: &Plan) -> Option<&'static str> {
-    (cpus == Cpus::Any && plan.cpus == 1).then_some("this process may use one processor only")
 }
 
 /// Start to exit in microseconds.
