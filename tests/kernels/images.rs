@@ -152,19 +152,21 @@ impl Toolchain {
 
     /// Makes the release archive and returns the program in it.
     fn released(&self, architecture: &Architecture) -> Result<Vec<u8>, String> {
-        let target = host::project().join("target/kernels");
+        let target = build_folder(architecture);
         let manifest = host::project().join("tools/release/Cargo.toml");
-        // The tool by the toolchain's own, whoever builds the program.
+        // The tool by the toolchain's own, whoever builds the program; it is the same for all.
+        let tools = host::project().join("target/kernels/tool");
+        let tool = tools.join("debug/seccomp-notify-min-release");
         checked(
             without_ours(&mut Command::new(env!("CARGO")))
                 .args(["build", "--quiet", "--locked", "--manifest-path"])
                 .arg(manifest)
                 .arg("--target-dir")
-                .arg(target.join("tool")),
+                .arg(tools),
             LIMIT,
         )?;
         let dist = target.join("dist");
-        let mut tool = Command::new(target.join("tool/debug/seccomp-notify-min-release"));
+        let mut tool = Command::new(tool);
         without_ours(&mut tool);
         match self {
             Self::Own => {
@@ -187,7 +189,7 @@ impl Toolchain {
 
     /// Builds the helper of that name.
     fn helper(&self, architecture: &Architecture, name: &str) -> Result<Vec<u8>, String> {
-        let target = host::project().join("target/kernels");
+        let target = build_folder(architecture);
         let mut cargo = match self {
             Self::Own => Command::new(env!("CARGO")),
             Self::Debian { linker } => {
@@ -205,6 +207,11 @@ impl Toolchain {
         let file = target.join(architecture.triple).join("release").join(name);
         fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))
     }
+}
+
+/// Where all for `architecture` is built: cargo lets nobody else build in the same folder.
+fn build_folder(architecture: &Architecture) -> PathBuf {
+    host::project().join("target/kernels").join(architecture.name)
 }
 
 /// Lets cargo, or who starts it, build with Debian's compiler and this linker.

@@ -253,24 +253,32 @@ fn skipped(reason: &str) -> Result<Completion, Failed> {
 
 /// The images for each architecture of which a trial is chosen.
 fn build_images(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> AllImages {
-    let mut images = BTreeMap::new();
-    for architecture in ARCHITECTURES {
+    let is_wanted = |architecture: &Architecture| {
         let prefix = format!("{}::", architecture.name);
-        if !names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name)) {
-            continue;
-        }
-        eprintln!("building for {}", architecture.name);
-        let built = images::build(architecture).map(Arc::new);
-        match &built {
-            Err(Unbuilt::NoToolchain(reason)) => {
-                eprintln!("SKIPPED: {}: {reason}", architecture.name)
-            }
-            Err(Unbuilt::Failed(reason)) => eprintln!("FAILED: {}: {reason}", architecture.name),
-            Ok(images) => eprintln!("{}: {} bytes", architecture.name, images.program.len()),
-        }
-        images.insert(architecture.name, built);
+        names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name))
+    };
+    // Side by side: what takes long is `core` for the others' architectures, which one processor builds.
+    thread::scope(|scope| {
+        let wanted = ARCHITECTURES.iter().filter(|architecture| is_wanted(architecture));
+        let builds: Vec<_> = wanted
+            .map(|architecture| (architecture.name, scope.spawn(|| build_for(architecture))))
+            .collect();
+        builds
+            .into_iter()
+            .map(|(name, build)| (name, build.join().expect("building panicked")))
+            .collect()
+    })
+}
+
+fn build_for(architecture: &Architecture) -> Result<Arc<Images>, Unbuilt> {
+    eprintln!("building for {}", architecture.name);
+    let built = images::build(architecture).map(Arc::new);
+    match &built {
+        Err(Unbuilt::NoToolchain(reason)) => eprintln!("SKIPPED: {}: {reason}", architecture.name),
+        Err(Unbuilt::Failed(reason)) => eprintln!("FAILED: {}: {reason}", architecture.name),
+        Ok(images) => eprintln!("{}: {} bytes", architecture.name, images.program.len()),
     }
-    images
+    built
 }
 
 type AllImages = BTreeMap<&'static str, Result<Arc<Images>, Unbuilt>>;

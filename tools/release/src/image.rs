@@ -149,7 +149,8 @@ impl Toolchain {
         profile: &str,
         places: &[(PathBuf, String)],
     ) -> Result<Vec<u8>> {
-        let target = project.join("target/dist-build");
+        // A folder for each architecture: cargo lets nobody else build in the same one.
+        let target = project.join("target/dist-build").join(architecture.name);
         let triple = architecture.triple;
         // What the project's own configuration asks for; that of whoever makes the release counts for nothing.
         let mut flags = OsString::from(own_flags(project, triple)?.join("\x1f"));
