@@ -16,6 +16,8 @@ use linux_raw_sys::{general, ioctl, net, prctl, ptrace};
 pub const AT_FDCWD: i32 = general::AT_FDCWD;
 /// The clock that never jumps (`linux/time.h`).
 pub const CLOCK_MONOTONIC: u32 = general::CLOCK_MONOTONIC;
+/// Ask whether two descriptors stand for one open file; since Linux 6.10 (`linux/fcntl.h`).
+pub const F_DUPFD_QUERY: u32 = general::F_DUPFD_QUERY;
 /// The timer that sends SIGALRM (`linux/time.h`).
 pub const ITIMER_REAL: u32 = general::ITIMER_REAL;
 /// Pages that no file stands behind (`linux/mman.h`).

@@ -1,4 +1,5 @@
-//! The target's memory: through /proc/PID/mem, or where that cannot be opened by `process_vm_readv(2)`.
+//! The target's memory: the first time through `process_vm_readv(2)`, then through /proc/PID/mem; where one of
+//! them cannot be had, through the other.
 //!
 //! Both want the right to trace the process (`ptrace(2)`, "Ptrace access mode checking"). What was
 //! read may be another process's, if the PID was used again: whoever reads checks the
@@ -6,19 +7,19 @@
 //!
 //! # The kept descriptor
 //!
-//! Opening and closing the file costs more than twice what reading it costs, so the descriptor
-//! is kept for the target. It stands for the address space that the target had when it was opened.
-//! When the target executes another program or ends, that address space loses its only user, and a
-//! read returns 0: the file is then opened anew. A process that shares its address space
-//! with another (threads, vfork) could leave it while it lives on; the target shares its with nobody,
-//! and for any other process under the filter the file is opened for one read and closed.
+//! Opening and closing the file costs more than twice what reading it costs, and more than reading without it: the
+//! file is opened when a second path is read, and the descriptor kept for the target. It stands for the address
+//! space that the target had when it was opened. When the target executes another program or ends, that address
+//! space loses its only user, and a read returns 0: the file is then opened anew. A process that shares its address
+//! space with another (threads, vfork) could leave it while it lives on; the target shares its with nobody, and no
+//! file is kept for any other process under the filter.
 
 use core::mem::{self, MaybeUninit};
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
 use crate::print::Line;
-use crate::sys::{self, Answer, Fd, Pid, ZStr};
+use crate::sys::{self, Fd, Pid, Reading, ZStr};
 use crate::text::{self, Text, name};
 
 /// Only the tracer reads another's memory.
@@ -28,46 +29,54 @@ const ME: Process = Process::TRACER;
 pub struct Memory {
     /// The process whose descriptor is kept from one read to the next.
     target: Pid,
-    /// Whose memory the open file is, if one is open.
+    /// Whose memory was read last, and is the open file, if one is open.
     owner: Pid,
+    /// Whether the owner's memory has been read before.
+    known: bool,
     file: Fd,
-    /// Whether nothing has been read from it yet. Kept here, and not in a variable, it leaves the compiler
-    /// one place to read in.
-    fresh: bool,
 }
 
 impl Memory {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(target: Pid) -> Self {
-        Self { target, owner: target, file: Fd::NONE, fresh: false }
+        Self { target, owner: target, known: false, file: Fd::NONE }
     }
 
-    /// Reads from `address` on in the memory of `pid` until `buffer` is full or something cannot be
-    /// read. Answers the number of bytes, 0 if the process has no memory any more.
+    /// Reads from `address` on in the memory of `pid` until `reading` is full or something cannot be
+    /// read. It is 0 bytes if the process has no memory any more.
     ///
     /// EFAULT, EIO or EINVAL if there is nothing at that address; of `process_vm_readv(2)` EPERM if
     /// this process may not read that one's memory and ENOSYS if it could do so through /proc only;
     /// else as `pread(2)` has them.
-    #[inline(always)] // one place calls it; and it itself, as its last step
-    pub fn read(&mut self, pid: Pid, address: u64, buffer: &mut [u8]) -> Answer<usize> {
+    #[inline(always)] // one place calls it
+    pub fn read(&mut self, pid: Pid, address: u64, reading: &mut Reading) {
         if pid != self.owner || pid != self.target {
             self.forget();
             self.owner = pid;
+            self.known = false;
         }
-        if !self.file.is_some() {
-            self.file = open(pid);
-            self.fresh = true;
-        }
-        if !self.file.is_some() {
-            return sys::process_vm_readv(pid, buffer, address);
-        }
-        let read = sys::pread(self.file, buffer, address).answer();
-        if !mem::take(&mut self.fresh) && read.is_nothing() {
+        self.read_file(address, reading);
+        if reading.answer().is_nothing() {
+            // No file yet, or one of an address space that is gone.
             self.forget();
-            return self.read(pid, address, buffer);
+            sys::process_vm_readv(pid, reading, address);
+            let failed = reading.answer().is_error();
+            if mem::replace(&mut self.known, true) || failed {
+                self.file = open(pid);
+                if failed {
+                    self.read_file(address, reading);
+                }
+            }
         }
-        read
+    }
+
+    /// Reads from the file, if one is open.
+    #[inline(always)]
+    fn read_file(&self, address: u64, reading: &mut Reading) {
+        if self.file.is_some() {
+            sys::pread(self.file, reading, address);
+        }
     }
 
     /// The name of the call that read last.

@@ -87,7 +87,7 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
 }
 
 /// Undoes what this process may have inherited and the demonstration cannot bear.
-#[inline(never)]
+#[inline(always)]
 fn settle() {
     // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
     // the tracer's end is held back until it has said its first line.

@@ -8,8 +8,8 @@ use crate::abi::{POLLOUT, pollfd};
 use crate::failure::Speech;
 use crate::sys::{self, Errno, Fd, Room, ZStr};
 use crate::text::{
-    self, ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, TABLE, Text,
-    UNKNOWN_ERRNO, directive, name,
+    self, ERRORS, FILLER, FIRST_DIRECTIVE, FIRST_OUTPUT, FIRST_PAIR, LAST_END, PAIRS, RUN_ROOM,
+    TABLE, Text, UNKNOWN_ERRNO, directive, name,
 };
 
 /// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
@@ -32,7 +32,7 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
         if let Some(line) = line.room.line() {
             break line;
         }
-        pages = sys::mmap(line.room.length()).map_err(|errno| (name::mmap, errno))?;
+        pages = sys::mmap(line.room.length() + RUN_ROOM).map_err(|errno| (name::mmap, errno))?;
         line.room = Room::new(pages);
     };
 
@@ -57,9 +57,6 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
     }
     Ok(())
 }
-
-/// In the place of a digit: as it is printed, a blank.
-const BLANK: u64 = b' '.wrapping_sub(b'0') as u64;
 
 /// A line as it grows.
 pub struct Line<'a> {
@@ -132,7 +129,7 @@ impl<'a> Line<'a> {
                 match directive {
                     directive::TEXT => Text(number as u32),
                     directive::ERRNO => self.meaning(number),
-                    form => return self.number(number, form, 1),
+                    form => return self.number(number, form),
                 }
             }
         };
@@ -166,8 +163,10 @@ impl<'a> Line<'a> {
                 b'\\' => self.room.put(byte),
                 0..b' ' | 0x7f => {
                     self.text(text::ESCAPE);
-                    self.digit(byte >> 4);
-                    self.digit(byte & 0xf);
+                    if byte < 0x10 {
+                        self.room.put(b'0');
+                    }
+                    self.number(byte.into(), directive::HEXADECIMAL);
                     continue;
                 }
                 _ => {}
@@ -176,37 +175,32 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// `number` in one of the forms that directives name. Its last digit has the `place`; what stands
-    /// before it comes first.
+    /// `number` in one of the forms that directives name.
     #[inline(never)]
-    fn number(&mut self, number: u64, form: u32, place: u32) {
-        let point = 3 * (form & directive::POINT);
-        let (rest, mut digit) = if form < directive::OCTAL {
-            (number / 10, number % 10)
-        } else {
-            let bits = form.trailing_zeros();
-            (number >> bits, number & u64::from(form - 1))
-        };
-        if number == 0 && place > point + 1 {
-            if form & directive::WIDE == 0 || place > 13 {
-                return;
+    fn number(&mut self, mut number: u64, form: u32) {
+        let groups = form & directive::POINT;
+        // Where there is none, at no place.
+        let point = (3 * groups).wrapping_sub(u32::from(groups == 0));
+        // From the right.
+        let mut place = 0;
+        self.room.put_backwards(|| {
+            let at = place;
+            place += 1;
+            if at == point {
+                return Some(b'.');
             }
-            digit = BLANK;
-        }
-        self.number(rest, form, place + 1);
-        if place == point {
-            self.room.put(b'.');
-        }
-        self.digit(digit as u8);
-    }
-
-    /// A digit.
-    #[inline(never)]
-    fn digit(&mut self, digit: u8) {
-        self.room.put(if digit.cast_signed() > 9 {
-            digit + b'a' - 10
-        } else {
-            digit.wrapping_add(b'0')
+            if number == 0 && at > point.wrapping_add(1) {
+                return (form & directive::WIDE != 0 && at < directive::WIDTH).then_some(b' ');
+            }
+            let digit;
+            (number, digit) = if form < directive::OCTAL {
+                (number / 10, number % 10)
+            } else {
+                let bits = form.trailing_zeros();
+                (number >> bits, number & u64::from(form - 1))
+            };
+            let digit = digit as u8;
+            Some(if digit > 9 { digit + b'a' - 10 } else { digit + b'0' })
         });
     }
 }

@@ -27,8 +27,8 @@ pub(crate) use syscalls::raw as backend;
 pub use syscalls::{Errno, Sysno};
 
 use crate::abi::{
-    ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response, SCM_RIGHTS,
-    SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    F_DUPFD_QUERY, ITIMER_REAL, MAP_PRIVATE_ANONYMOUS, PROT_READ_WRITE, Request, Response,
+    SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
     SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_STREAM_CLOEXEC,
     SOL_SOCKET, SignalHandler, TCSBRK, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t,
     msghdr, pollfd, seccomp_notif_sizes, sock_filter, sock_fprog,
@@ -203,7 +203,7 @@ impl<T: Meaning> Answer<T> {
     }
 
     /// Whether it is 0.
-    #[inline(never)]
+    #[inline(always)]
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self.0 == 0
@@ -233,13 +233,42 @@ impl<T: Meaning> Answer<T> {
     }
 }
 
-impl Answer<usize> {
-    /// The beginning of `bytes` that is as long as this says; none if it is an error, which no slice is
-    /// as long as.
+/// What a call reads into `memory`, and what it answered.
+pub struct Reading<'a> {
+    memory: &'a mut [MaybeUninit<u8>],
+    /// If it is a value, so many bytes at the beginning of the memory have been written.
+    answer: Answer<usize>,
+}
+
+impl<'a> Reading<'a> {
+    /// Nothing yet.
+    #[inline(always)]
+    pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
+        Self { memory, answer: Answer(0, PhantomData) }
+    }
+
+    /// The number of bytes that have been read, or why there are none.
+    #[inline(always)]
+    pub fn answer(&self) -> Answer<usize> {
+        self.answer
+    }
+
+    /// What has been read; none if that failed.
     #[inline(always)]
     #[must_use]
-    pub fn of(self, bytes: &[u8]) -> Option<&[u8]> {
-        bytes.get(..self.0 as usize)
+    pub fn bytes(&mut self) -> Option<&mut [u8]> {
+        // An error is greater than every length.
+        let written = self.memory.get_mut(..self.answer.0 as usize)?;
+        let (bytes, length) = (written.as_mut_ptr().cast(), written.len());
+        // SAFETY: so many have been written, as the answer says.
+        Some(unsafe { slice::from_raw_parts_mut(bytes, length) })
+    }
+
+    /// The most that can be read, in bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.memory.len()
     }
 }
 
@@ -562,15 +591,16 @@ impl Codes {
 pub struct Room<'a> {
     begin: NonNull<u8>,
     next: *mut u8,
+    /// [`RUN_ROOM`] before the end of the memory: whatever begins in the room may be written as if it were so long.
     end: *mut u8,
     memory: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
 impl<'a> Room<'a> {
-    /// All of `memory`.
+    /// All of `memory` but the last [`RUN_ROOM`] bytes.
     #[inline(always)]
     pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
-        let length = memory.len();
+        let length = memory.len().wrapping_sub(RUN_ROOM);
         let begin: NonNull<u8> = NonNull::from(memory).cast();
         let next = begin.as_ptr();
         Self { begin, next, end: next.wrapping_add(length), memory: PhantomData }
@@ -586,29 +616,48 @@ impl<'a> Room<'a> {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Puts the run that `codes` begin with, and returns what follows it; none if that is no run. Where there is
-    /// little room, what follows is the run's own bytes, to be put one by one.
+    /// Puts the first `length` of the bytes at `run`. Whatever that is, [`RUN_ROOM`] bytes are copied, without a
+    /// loop: most bytes of a line come this way.
     ///
-    /// Whatever its length, [`RUN_ROOM`] bytes are copied, without a loop: most bytes of a line come this way.
+    /// # Safety
+    /// There are [`RUN_ROOM`] bytes at `run`, of which the first `length` have been written.
+    #[inline(always)]
+    unsafe fn put_some(&mut self, run: NonNull<u8>, length: usize) {
+        if self.next < self.end {
+            // SAFETY: by the contract, and by what `end` is.
+            unsafe { self.next.cast::<[MaybeUninit<u8>; RUN_ROOM]>().write(run.cast().read()) }
+        }
+        self.next = self.next.wrapping_add(length);
+    }
+
+    /// Puts the run that `codes` begin with, and returns what follows it; none if that is no run.
     #[inline(always)]
     pub fn put_run(&mut self, codes: Codes) -> Option<Codes> {
         // SAFETY: this is always the address of a byte of a table.
         if unsafe { codes.0.read() } != RUN {
             return None;
         }
-        // SAFETY: behind this code the table has a byte and more.
-        let (length, run) = unsafe { (codes.0.add(1).read(), codes.0.add(2)) };
-        let room = self.end.addr().wrapping_sub(self.next.addr()).cast_signed();
-        if room < RUN_ROOM as isize {
-            return Some(Codes(run));
-        }
-        let length = usize::from(length) % RUN_ROOM;
-        // SAFETY: there is so much in the table, as a table says, and so much room; the length is less.
+        // SAFETY: behind this code the table has a byte, and so much more as a table says; the length is less.
         unsafe {
-            self.next.cast::<[u8; RUN_ROOM]>().write(run.cast().read());
-            self.next = self.next.add(length);
+            let (length, run) = (usize::from(codes.0.add(1).read()) % RUN_ROOM, codes.0.add(2));
+            self.put_some(run, length);
             Some(Codes(run.add(length)))
         }
+    }
+
+    /// Puts the bytes that `bytes` gives, the last one first, at most [`RUN_ROOM`] of them.
+    #[inline(always)]
+    pub fn put_backwards(&mut self, mut bytes: impl FnMut() -> Option<u8>) {
+        let mut memory = [MaybeUninit::<u8>::uninit(); 2 * RUN_ROOM];
+        let mut left = RUN_ROOM;
+        for place in memory[..RUN_ROOM].iter_mut().rev() {
+            let Some(byte) = bytes() else { break };
+            place.write(byte);
+            left -= 1;
+        }
+        // SAFETY: all from there to the middle has been written, and behind the middle is as much again as the most
+        // that has been.
+        unsafe { self.put_some(NonNull::from(&mut memory).cast().add(left), RUN_ROOM - left) }
     }
 
     /// The bytes that have been put, in bytes.
@@ -748,6 +797,13 @@ pub fn exit_group(status: u32) -> ! {
         // It cannot fail; the loop is for a supervisor or a debugger that makes it.
         let _ = exit.once();
     }
+}
+
+/// `int fcntl(int a, F_DUPFD_QUERY, int b)`: the value is 1 where both descriptors stand for one open file, else 0
+#[inline(always)]
+pub fn fcntl_dupfd_query(a: Fd, b: Fd) -> Call<'static, u32, 3> {
+    // SAFETY: touches no memory.
+    unsafe { call!(fcntl, a.0.cast_unsigned(), F_DUPFD_QUERY, b.0.cast_unsigned()) }
 }
 
 /// `pid_t fork(void)`
@@ -905,22 +961,26 @@ pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
     unsafe { call!(prctl, operation, argument) }
 }
 
-/// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: the value is in bytes
+/// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`, as much as there is room for
 #[inline(always)]
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
-    // SAFETY: writes within `buffer`.
-    unsafe { call!(pread64, fd.0.cast_unsigned(), buffer.as_mut_ptr(), buffer.len(), offset) }
+pub fn pread(fd: Fd, reading: &mut Reading, offset: u64) {
+    let (buffer, length) = (reading.memory.as_mut_ptr(), reading.memory.len());
+    // SAFETY: writes within the reading's memory.
+    let call: Call<usize, 4> =
+        unsafe { call!(pread64, fd.0.cast_unsigned(), buffer, length, offset) };
+    reading.answer = call.answer();
 }
 
-/// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: the value is in bytes
+/// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`, as much as there is room for
 #[inline(always)]
-pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Answer<usize> {
-    let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
-    let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
-    // SAFETY: writes within `buffer`; the remote address is none of this process's.
+pub fn process_vm_readv(pid: Pid, reading: &mut Reading, address: u64) {
+    let (buffer, length) = (reading.memory.as_mut_ptr(), reading.memory.len());
+    let local = iovec { iov_base: buffer.cast(), iov_len: length as _ };
+    let remote = iovec { iov_base: address as *mut _, iov_len: length as _ };
+    // SAFETY: writes within the reading's memory; the remote address is none of this process's.
     let call: Call<usize, 6> =
         unsafe { call!(process_vm_readv, pid.0, &raw const local, 1, &raw const remote, 1, 0) };
-    call.answer_once()
+    reading.answer = call.answer_once();
 }
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: the value is in

@@ -76,27 +76,35 @@ fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
 
 /// Makes each directory once and tells what comes of it. Returns the exit status.
 fn demonstrate(mut directories: ZStrs) -> u32 {
+    // Kernels before 6.10 cannot tell whether both streams are one open file. They are taken for two then.
+    let one_stream = sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).result() == Ok(1);
+
     let mut outcome = status::SUCCESS;
     let mut next = directories.next();
-    let (mut text, mut numbers) = (text::TARGET_ANNOUNCES, [0; 2]);
+    // Nothing happens between the result and what comes next: they are told in one write, if to one stream.
+    let mut said = [text::TARGET_ANNOUNCES.0.into(), text::NOTHING.0.into(), 0];
     loop {
-        ME.say_about(text, next, numbers);
+        ME.say_about(text::TARGET_GOES_ON, next, said);
         let Some(directory) = next else { return outcome };
         let made = sys::mkdir(directory, MODE).once();
 
-        // Nothing happens between the result and what comes next: they are told in one write.
         next = directories.next();
         let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
-        (text, numbers) = match made {
-            Ok(value) => (text::TARGET_SUCCESS, [value.into(), then.0.into()]),
+        said = match made {
+            Ok(value) => [text::TARGET_SUCCESS.0.into(), value.into(), then.0.into()],
             Err(errno) => {
-                ME.say(text::TARGET_FAILURE, [u64::from(errno.into_raw().cast_unsigned())]);
                 // The paths are this program's own arguments: if they were not readable, then not
                 // because of a bad address.
                 if errno == Errno::EFAULT {
                     outcome = status::CHILD_FAILED;
                 }
-                (then, [0; 2])
+                let errno = errno.into_raw().cast_unsigned().into();
+                if one_stream {
+                    [text::TARGET_FAILURE.0.into(), errno, then.0.into()]
+                } else {
+                    ME.say(text::TARGET_FAILURE, [errno]);
+                    [then.0.into(), text::NOTHING.0.into(), 0]
+                }
             }
         };
     }

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `{d}` `{x}` `{o}` | the next number in decimal, hexadecimal, octal |
 //! | `{.3}` | the same in decimal, with a point before the last three digits |
-//! | `{13}` `{13.6}` | the same, or with a point before the last six, blanks before it up to 13 digits |
+//! | `{14}` `{14.6}` | the same, or with a point before the last six, blanks before it up to 14 places |
 //! | `{p}` | the name of the process that speaks |
 //! | `{s}` | the string, its control bytes escaped |
 //! | `{t}` | the next number as a [`Text`] |
@@ -178,8 +178,10 @@ usage: seccomp-notify-min [options] dir...
     PID = "{p}PID = {d}\n";
     /// Before each call.
     TARGET_ANNOUNCES = "{=}\n{p}about to make directory \"{s}\"\n";
-    /// After a call that succeeded; what comes next belongs to the same write.
-    TARGET_SUCCESS = "{p}SUCCESS: mkdir(2) returned = {d}\n{t}";
+    /// After a call that succeeded.
+    TARGET_SUCCESS = "{p}SUCCESS: mkdir(2) returned = {d}\n";
+    /// What came of a call and what comes next, texts both; the first may take a number of its own before the second.
+    TARGET_GOES_ON = "{t}{t}";
     /// From the handler of SIGINT.
     TARGET_SIGNAL = "{p}received signal\n";
     /// The target's last line.
@@ -207,13 +209,13 @@ usage: seccomp-notify-min [options] dir...
 
     /// The whole report: calls, seconds and milliseconds, microseconds and picoseconds an operation,
     /// operations a second.
-    MEASURED = "# Executed {d} system calls\n\n     Total time: {.3} [sec]\n\n {13.6} usecs/op\n  {13} ops/sec\n";
+    MEASURED = "# Executed {d} system calls\n\n     Total time: {.3} [sec]\n\n {14.6} usecs/op\n {14} ops/sec\n";
 
     ; calls:
         clock_gettime clone close fork getpid getppid ioctl kill mmap nanosleep openat ppoll prctl pread64
         process_vm_readv recvmsg rt_sigaction rt_sigprocmask seccomp sendmsg setitimer socketpair wait4 write
     ; untold:
-        exit_group mkdir mkdirat munmap readlinkat
+        exit_group fcntl mkdir mkdirat munmap readlinkat
 
     // glibc's wording (strerror(3)) for every error that the calls above can return according to
     // their manual pages.
@@ -282,8 +284,10 @@ pub mod directive {
     pub const DECIMAL: u32 = 0;
     /// The bits that count those digits.
     pub const POINT: u32 = 3;
-    /// Blanks stand before the number, up to 13 digits.
+    /// Blanks stand before the number, up to [`WIDTH`].
     pub const WIDE: u32 = 4;
+    /// The places of a number that is [`WIDE`], its point included.
+    pub const WIDTH: u32 = 14;
     /// The next number in octal.
     pub const OCTAL: u32 = 8;
     /// The next number in hexadecimal.
@@ -305,8 +309,8 @@ pub mod directive {
     pub(super) const WRITTEN: [(&str, u32); 10] = [
         ("d}", DECIMAL),
         (".3}", DECIMAL + 1),
-        ("13}", DECIMAL + WIDE),
-        ("13.6}", DECIMAL + WIDE + 2),
+        ("14}", DECIMAL + WIDE),
+        ("14.6}", DECIMAL + WIDE + 2),
         ("o}", OCTAL),
         ("x}", HEXADECIMAL),
         ("s}", STRING),

@@ -1,6 +1,8 @@
 //! The tracer: receives each notification, looks at the path in the target's memory, decides, acts in
 //! the target's place, and answers.
 
+use core::mem::MaybeUninit;
+
 use crate::abi::{Exchange, HOLD_SIGTERM, PATH_MAX, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec};
 use crate::arch;
 use crate::failure::{Process, Speech, status};
@@ -9,13 +11,13 @@ use crate::listener::Listener;
 use crate::memory::Memory;
 use crate::options::Options;
 use crate::policy::{self, Place};
-use crate::sys::{self, Answer, Errno, Fd, Fits, Pid, ZStr};
+use crate::sys::{self, Answer, Errno, Fd, Fits, Pid, Reading, ZStr};
 use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
 
 /// The bytes of a path that are read at first: few are longer, and a short read is a cheap one.
-const SHORT: usize = 256;
+const SHORT: usize = 120;
 
 /// Runs the tracer, with its end of the socket pair.
 #[inline(always)]
@@ -98,30 +100,31 @@ impl Tracer {
                 return;
             }
         }
-        self.judge_path(&mut [0; SHORT]);
+        self.judge_path(&mut [MaybeUninit::uninit(); SHORT]);
     }
 
     /// The same for a path that is longer than most, in a frame of its own.
     #[cold]
     #[inline(never)]
     fn judge_long_path(&mut self) {
-        self.judge_path(&mut [0; PATH_MAX]);
+        self.judge_path(&mut [MaybeUninit::uninit(); PATH_MAX]);
     }
 
-    /// Reads the path into `buffer`, decides and acts.
+    /// Reads the path into `memory`, decides and acts.
     #[inline(never)]
-    fn judge_path(&mut self, buffer: &mut [u8]) {
+    fn judge_path(&mut self, memory: &mut [MaybeUninit<u8>]) {
+        let mut reading = Reading::new(memory);
         let notif = &self.exchange.request.notif;
         let address = notif.data.args[arch::PATH];
-        let read = self.memory.read(Pid(notif.pid), address, buffer);
+        self.memory.read(Pid(notif.pid), address, &mut reading);
 
         // Only now it is known whose memory that was.
         if !self.is_alive(text::POST_OPEN) {
             return;
         }
-        let Some(path) = read.of(buffer).and_then(|mut bytes| ZStr::take(&mut bytes)) else {
-            return self.judge_nothing(read, buffer.len());
-        };
+        let (answer, room) = (reading.answer(), reading.room());
+        let bytes = reading.bytes().unwrap_or_default();
+        let Some(path) = ZStr::take(&mut &*bytes) else { return self.judge_nothing(answer, room) };
         if self.options.delay > 0 {
             self.tell_all(ME.speech(text::TRACER_MKDIR), Some(path), [self.mode()]);
         } else {
@@ -131,7 +134,7 @@ impl Tracer {
         if policy::creates(path) {
             let length = path.count();
             let mode = self.mode() as u32;
-            let Some(beneath) = buffer.get_mut(policy::BENEATH.count_bytes()..=length) else {
+            let Some(beneath) = bytes.get_mut(policy::BENEATH.count_bytes()..=length) else {
                 return;
             };
             let answer = self.place.make(beneath, mode);
@@ -189,7 +192,7 @@ impl Tracer {
             Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
                 return self.cannot_read(call, errno, Errno::EFAULT);
             }
-            // The way without /proc fails like this.
+            // `process_vm_readv` fails like this.
             Errno::EPERM => text::HINT_MEMORY,
             Errno::ENOSYS => text::HINT_PROC,
             _ => call.fail(errno),

@@ -54,8 +54,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("memory.rs", "line.room.string()", "the name always fits, with its NUL"),
     ("tracer.rs", "self.options.count == 0", "inlined where a delay or an unreadable path is told: no test measures there"),
     ("tracer.rs", "match handover::receive(socket)", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
-    ("tracer.rs", "bytes.and_then", "the kernel reads no more than it is asked for; says so without a panic"),
-    ("tracer.rs", "buffer.get_mut(policy::BENEATH", "the path was just found to begin with that; says so without a panic"),
+    ("sys.rs", "self.memory.get_mut(..self.answer", "the kernel reads no more than it is asked for; says so without a panic"),
+    ("tracer.rs", "bytes.get_mut(policy::BENEATH", "the path was just found to begin with that; says so without a panic"),
     ("tracer.rs", "read < room", "a path of 4,096 bytes and more, or none: the target's own call would not take it; a test's own target does"),
     ("tracer.rs", "let hint = match errno", "EIO, EINVAL, EFAULT: the address of a path of this target is always good; a test's own target has others"),
 ];

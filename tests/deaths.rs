@@ -381,7 +381,7 @@ fn a_call_that_goes_away_while_its_path_is_read_is_told_and_nothing_is_made() {
     if skipped() {
         return;
     }
-    let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
+    let moment = Moment::new(Role::Tracer, "process_vm_readv", 1, Side::Exit);
     let run = interrupt(&[], 0, moment, Signal::SIGINT);
     assert_interrupted(
         &run,
@@ -415,7 +415,7 @@ fn with_w_a_received_call_is_not_taken_away() {
     if skipped() {
         return;
     }
-    let moment = Moment::new(Role::Tracer, "pread64(/proc/PID/mem)", 1, Side::Exit);
+    let moment = Moment::new(Role::Tracer, "process_vm_readv", 1, Side::Exit);
     let case = cases::one_path(&["-w"], 0, vec![]);
     let deed = Deed::Signal(Role::Target, Signal::SIGINT);
     let run = case.run(common::image(), &[(When::Once(moment), deed)]);

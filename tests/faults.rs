@@ -68,6 +68,7 @@ const HARMLESS: &[Harmless] = {
 
         harmless(&[Target], "prctl(DUMPABLE)", &ERRORS, None, "only helps where the program's file is unreadable; else the tracer tells"),
         harmless(&[Target], "prctl(PTRACER)", &ERRORS, None, "only helps where Yama is; else the tracer tells"),
+        harmless(&[Target], "fcntl", &ERRORS, None, "only joins two writes where both streams are one open file"),
         harmless(&[Target], "ppoll", &ERRORS, None, "only waits for room; without it the write is tried again at once"),
         harmless(&[Target, Tracer], "munmap", &ERRORS, None, "a few pages stay until the process ends"),
         harmless(&[Target], "mkdir", &ERRORS, Unasked, "what the demonstration is about: told like any answer"),
@@ -75,7 +76,8 @@ const HARMLESS: &[Harmless] = {
         harmless(&[Tracer], "ioctl(SET_FLAGS)", &ERRORS, None, "only makes it faster, since Linux 6.6"),
         harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "never returns: the parent kills the tracer in it"),
         harmless(&[Tracer], "ioctl(ID_VALID)", &[EINVAL], None, "made again with the number from before Linux 5.9"),
-        harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
+        harmless(&[Tracer], "process_vm_readv", &ERRORS, None, "the path is read from /proc/PID/mem instead"),
+        harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path, as it did the first time"),
         harmless(&[Tracer], "readlinkat(/proc/self)", &ERRORS, None, "likewise: who cannot tell whose PIDs are in /proc does not go there"),
         harmless(&[Tracer], "openat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
         harmless(&[Tracer], "mkdirat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),

@@ -589,7 +589,8 @@ fn a_target_that_executes_another_program_is_read_anew() {
     }
     let beneath = Beneath::new();
     let path = |name: &str| CString::new(beneath.join(name).into_vec()).unwrap();
-    for (before, after) in [(1, "a"), (3, "b"), (0, "c")] {
+    // A descriptor of its memory is kept from the second read on.
+    for (before, after) in [(1, "a"), (3, "b"), (0, "c"), (2, "d")] {
         let names: Vec<_> = (0..before).map(|i| path(&format!("{after}{i}"))).collect();
         let traced = trace_process(&[], || {
             for name in &names {
@@ -644,6 +645,10 @@ fn a_pid_that_was_used_again_is_read_as_its_new_process() {
                 hand_over_listener(&targets_end);
                 let target = nix::unistd::getpid();
                 let made = mkdir(old.as_ptr() as usize, 0o700);
+                // A descriptor of its memory is kept from the second read on.
+                for _ in 0..2 {
+                    mkdir(old.as_ptr() as usize, 0o700);
+                }
                 // Under the filter, and so is its child.
                 fork(|| {
                     while nix::sys::signal::kill(target, None).is_ok() {

@@ -30,6 +30,7 @@ const CALLS: Witnesses = witnesses! {
     clone __NR_clone CLONE SYS_clone;
     close __NR_close CLOSE SYS_close;
     exit_group __NR_exit_group EXIT_GROUP SYS_exit_group;
+    fcntl __NR_fcntl FCNTL SYS_fcntl;
     getpid __NR_getpid GETPID SYS_getpid;
     getppid __NR_getppid GETPPID SYS_getppid;
     ioctl __NR_ioctl IOCTL SYS_ioctl;

@@ -731,6 +731,37 @@ fn another_supervisor_is_told_with_status_77() {
     gives_up_in("another supervisor", &place, line, "another supervisor already listens");
 }
 
+/// A sandbox in which this call fails so.
+fn forbidding(call: libc::c_long, errno: i32) -> Setup {
+    let filter = common::sandbox_filter(&[(call, libc::SECCOMP_RET_ERRNO | errno as u32)]);
+    setup(move || match common::install_filter(&filter, 0) {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    })
+}
+
+#[test]
+fn it_works_where_process_vm_readv_is_forbidden() {
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let place = forbidding(libc::SYS_process_vm_readv, errno);
+        works_in("no process_vm_readv", &place, image());
+    }
+}
+
+#[test]
+fn streams_that_cannot_be_told_to_be_one_are_written_apart() {
+    // As before Linux 6.10.
+    let place = forbidding(libc::SYS_fcntl, libc::EINVAL);
+    if !is_possible("no fcntl", &place) {
+        return;
+    }
+    let outcome = run_in(&place, image(), &["/etc/c", "/bye"]).together().finish();
+    assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
+    let failure = b"Target process: mkdir: Operation not permitted\n";
+    let alone = outcome.packets.iter().filter(|packet| packet.bytes == *failure).count();
+    assert_eq!(alone, 2, "{outcome:#?}");
+}
+
 #[test]
 fn memory_that_may_not_be_read_is_told_with_status_77() {
     let root = Root::new();
@@ -740,17 +771,7 @@ fn memory_that_may_not_be_read_is_told_with_status_77() {
     ];
     for (errno, text, hint) in hints {
         // Without /proc there is one way left.
-        let filter = common::sandbox_filter(&[(
-            libc::SYS_process_vm_readv,
-            libc::SECCOMP_RET_ERRNO | errno as u32,
-        )]);
-        let place = both(
-            root.place(),
-            setup(move || match common::install_filter(&filter, 0) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            }),
-        );
+        let place = both(root.place(), forbidding(libc::SYS_process_vm_readv, errno));
         if !is_possible("no way to read memory", &place) {
             return;
         }

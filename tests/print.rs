@@ -34,6 +34,7 @@ struct Golden {
 fn golden() -> Vec<Golden> {
     let announces = u64::from(text::TARGET_ANNOUNCES.0);
     let ends = u64::from(text::TARGET_ENDS.0);
+    let (success, failure) = (u64::from(text::TARGET_SUCCESS.0), u64::from(text::TARGET_FAILURE.0));
     let call = |name: Text| u64::from(name.0);
     let golden =
         |process, text, string, numbers, line| Golden { process, text, string, numbers, line };
@@ -49,17 +50,31 @@ fn golden() -> Vec<Golden> {
         ),
         golden(
             target,
-            text::TARGET_SUCCESS,
+            text::TARGET_GOES_ON,
             None,
-            [6, ends, 0, 0],
+            [success, 6, ends, 0],
             "Target process: SUCCESS: mkdir(2) returned = 6\nTarget process: terminating\n",
         ),
         golden(
             target,
-            text::TARGET_SUCCESS,
+            text::TARGET_GOES_ON,
             Some(c"/bye"),
-            [6, announces, 0, 0],
+            [success, 6, announces, 0],
             "Target process: SUCCESS: mkdir(2) returned = 6\n\nTarget process: about to make directory \"/bye\"\n",
+        ),
+        golden(
+            target,
+            text::TARGET_GOES_ON,
+            Some(c"/bye"),
+            [failure, 13, announces, 0],
+            "Target process: mkdir: Permission denied\n\nTarget process: about to make directory \"/bye\"\n",
+        ),
+        golden(
+            target,
+            text::TARGET_GOES_ON,
+            None,
+            [failure, 9999, ends, 0],
+            "Target process: mkdir: errno 9999\nTarget process: terminating\n",
         ),
         golden(
             tracer,
@@ -187,7 +202,7 @@ proptest! {
             prop_assert_eq!(
                 said(text::MEASURED, None, [a, b, c, b]),
                 format!(
-                    "# Executed {a} system calls\n\n     Total time: {} [sec]\n\n {:>14} usecs/op\n  {b:13} ops/sec\n",
+                    "# Executed {a} system calls\n\n     Total time: {} [sec]\n\n {:>14} usecs/op\n {b:14} ops/sec\n",
                     milli(b),
                     micro(c)
                 )

@@ -29,8 +29,9 @@ pub enum Cpus {
 
 /// What a program's output is for.
 pub enum Output<'a> {
-    /// Nobody reads it: `/dev/null`, opened for writing only, as a shell's `>` opens it. That matters: where standard
-    /// error can also be read, glibc's perror makes five more system calls for each line.
+    /// Nobody reads it: `/dev/null`, opened once and for writing only, as a shell does for `>/dev/null 2>&1`. That
+    /// matters: where standard error can also be read, glibc's perror makes five more system calls for each line, and
+    /// where the streams are two open files, this program makes one more.
     Discard,
     /// Standard output and standard error go to `out` and `err` in this directory.
     Keep(&'a Path),
@@ -73,21 +74,23 @@ impl Drop for TimeLimit {
 /// # Errors
 /// The text of what could not be opened.
 pub fn command(program: &Path, args: &[OsString], output: &Output) -> Result<Command, String> {
-    let writable = |path: &Path| -> Result<Stdio, String> {
+    let writable = |path: &Path| -> Result<File, String> {
         OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .open(path)
-            .map(Stdio::from)
             .map_err(|e| format!("{}: {e}", path.display()))
     };
-    let (out, err) = match output {
+    let (out, err): (Stdio, Stdio) = match output {
         Output::Discard => {
-            let null = Path::new("/dev/null");
-            (writable(null)?, writable(null)?)
+            let null = writable(Path::new("/dev/null"))?;
+            let again = null.try_clone().map_err(|e| format!("/dev/null: {e}"))?;
+            (null.into(), again.into())
         }
-        Output::Keep(dir) => (writable(&dir.join("out"))?, writable(&dir.join("err"))?),
+        Output::Keep(dir) => {
+            (writable(&dir.join("out"))?.into(), writable(&dir.join("err"))?.into())
+        }
     };
     let null = File::open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
     let mut command = Command::new(program);

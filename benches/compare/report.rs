@@ -167,7 +167,7 @@ impl Report {
                     self.plan.directories
                 ),
                 format!(
-                    "Pinned is on processor {}, unpinned on any. Output goes to /dev/null, opened for writing only.",
+                    "Pinned is on processor {}, unpinned on any. Output goes to /dev/null, opened once and for writing only (>/dev/null 2>&1).",
                     self.plan.cpu
                 ),
                 "calls: system calls a notification, tracer + target.".into(),

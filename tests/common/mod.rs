@@ -322,7 +322,13 @@ impl Running {
             (Some(code), _) => Ended::Status(code),
             (None, signal) => Ended::Signal(signal.expect("it has ended one way or the other")),
         };
-        Outcome { pid: group.as_raw(), ended, packets, took }
+        Outcome {
+            pid: group.as_raw(),
+            ended,
+            packets,
+            took,
+            tells_open_files_apart: tells_open_files_apart(),
+        }
     }
 }
 
@@ -337,6 +343,15 @@ pub struct Outcome {
     pub packets: Vec<Packet>,
     /// How long it took.
     pub took: Duration,
+    /// Whether the kernel tells if two descriptors stand for one open file.
+    pub tells_open_files_apart: bool,
+}
+
+/// Whether this kernel tells if two descriptors stand for one open file: since Linux 6.10.
+fn tells_open_files_apart() -> bool {
+    const F_DUPFD_QUERY: libc::c_int = 1027;
+    // SAFETY: touches no memory.
+    unsafe { libc::fcntl(0, F_DUPFD_QUERY, 0) == 1 }
 }
 
 impl Outcome {

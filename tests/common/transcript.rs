@@ -117,7 +117,7 @@ impl Script {
         };
         let asked = self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::Unasked(_)));
         let numbers = Numbers { target: 1, tracer: 2, ids: asked.map(|_| "0".into()).collect() };
-        let writes = [self.target(&numbers), self.tracer(&numbers), self.parent()].concat();
+        let writes = [self.target(&numbers, false), self.tracer(&numbers), self.parent()].concat();
         let expected: Vec<u8> = writes.into_iter().flat_map(|(_, bytes)| bytes).collect();
         let (expected, said) = (lines(&expected), lines(said));
         if said != expected {
@@ -160,12 +160,14 @@ impl Script {
         }
         let numbers = Numbers { target, tracer, ids };
 
-        same("the target", &self.target(&numbers), &writers[&target])?;
+        let together = outcome.packets.iter().all(|packet| packet.stream == Stream::Both);
+        let joined = together && outcome.tells_open_files_apart;
+        same("the target", &self.target(&numbers, joined), &writers[&target])?;
         same("the tracer", &self.tracer(&numbers), &writers[&tracer])?;
         let parent = writers.get(&outcome.pid).ok_or("no parent")?;
         same("the parent", &self.parent(), parent)?;
-        if outcome.packets.iter().all(|packet| packet.stream == Stream::Both) {
-            self.in_order(&numbers, outcome)?;
+        if together {
+            self.in_order(&numbers, outcome, joined)?;
         }
         Ok(())
     }
@@ -180,27 +182,28 @@ impl Script {
         }
     }
 
-    fn target(&self, numbers: &Numbers) -> Writes {
+    /// The target's writes. A failure and what comes next are `joined` where both streams are one open file.
+    fn target(&self, numbers: &Numbers, joined: bool) -> Writes {
         let pid = format!("Target process: PID = {}\n", numbers.target);
         let mut writes = vec![(Stream::Out, pid.into_bytes()), (Stream::Out, self.announcement(0))];
         for (i, (path, fate)) in self.directories.iter().enumerate() {
             let next = self.announcement(i + 1);
-            match fate {
+            let text = match fate {
                 Fate::Created | Fate::Permitted => {
                     let value = if *fate == Fate::Created { path.len() } else { 0 };
                     let line = format!("Target process: SUCCESS: mkdir(2) returned = {value}\n");
                     writes.push((Stream::Out, [line.into_bytes(), next].concat()));
+                    continue;
                 }
-                Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => {
-                    let line = format!("Target process: mkdir: {text}\n");
-                    writes.push((Stream::Err, line.into_bytes()));
-                    writes.push((Stream::Out, next));
-                }
-                Fate::Farewell => {
-                    let line = b"Target process: mkdir: Operation not permitted\n";
-                    writes.push((Stream::Err, line.to_vec()));
-                    writes.push((Stream::Out, next));
-                }
+                Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => text,
+                Fate::Farewell => "Operation not permitted",
+            };
+            let line = format!("Target process: mkdir: {text}\n").into_bytes();
+            if joined {
+                writes.push((Stream::Out, [line, next].concat()));
+            } else {
+                writes.push((Stream::Err, line));
+                writes.push((Stream::Out, next));
             }
         }
         writes
@@ -255,7 +258,7 @@ impl Script {
     }
 
     /// Checks the orders that cause and effect impose, where all writes came through one socket.
-    fn in_order(&self, numbers: &Numbers, outcome: &Outcome) -> Result<(), String> {
+    fn in_order(&self, numbers: &Numbers, outcome: &Outcome, joined: bool) -> Result<(), String> {
         let places = |writer| -> Vec<usize> {
             let packets = outcome.packets.iter().enumerate();
             packets.filter(|(_, packet)| packet.writer == writer).map(|(i, _)| i).collect()
@@ -270,7 +273,8 @@ impl Script {
         let mut asked = tracer[1..].iter().copied();
         for (path, fate) in &self.directories {
             let result = target[at];
-            at += if matches!(fate, Fate::Created | Fate::Permitted) { 1 } else { 2 };
+            let one_write = joined || matches!(fate, Fate::Created | Fate::Permitted);
+            at += if one_write { 1 } else { 2 };
             if !matches!(fate, Fate::Unasked(_)) {
                 let count = match fate {
                     Fate::Unreadable(_) => 2,

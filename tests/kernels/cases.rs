@@ -21,7 +21,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    fn since(&self, major: u32, minor: u32) -> bool {
+    /// Whether it is at least of that version.
+    pub fn since(&self, major: u32, minor: u32) -> bool {
         self.version >= (major, minor)
     }
 }
@@ -51,7 +52,7 @@ impl Case {
             Judge::Promise(of) => {
                 ended(report, 0)?;
                 silent(report)?;
-                watched::judge(of, &report.stdout, &report.facts)
+                watched::judge(of, kernel, &report.stdout, &report.facts)
             }
         }
     }

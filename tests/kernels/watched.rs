@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::MultiGzDecoder;
 
+use crate::cases::Kernel;
 use crate::common::promises::{self, Promise, Way};
 use crate::common::{Ended, Outcome, Packet, Stream};
 
@@ -79,7 +80,7 @@ fn letter(way: Way) -> u8 {
 
 /// Judges what the case of a promise reported: the records of its trials, one after the other, and what was
 /// found beneath /tmp afterwards.
-pub fn judge(of: Of, stdout: &str, facts: &str) -> Result<(), String> {
+pub fn judge(of: Of, kernel: &Kernel, stdout: &str, facts: &str) -> Result<(), String> {
     let packed = BASE64_STANDARD.decode(stdout.trim()).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -88,7 +89,7 @@ pub fn judge(of: Of, stdout: &str, facts: &str) -> Result<(), String> {
     for place in places(of) {
         let promise = of(place.as_ref());
         for (number, (line, way)) in promise.runs(MANY).enumerate() {
-            let judged = outcome(&mut records, &line.made).and_then(|run| {
+            let judged = outcome(&mut records, &line.made, kernel.since(6, 10)).and_then(|run| {
                 (line.judge)(&run).map_err(|why| format!("{why}\nthe run: {run:#?}"))
             });
             judged.map_err(|why| format!("{place}, run {number}, {way:?}: {why}"))?;
@@ -113,7 +114,11 @@ pub fn judge(of: Of, stdout: &str, facts: &str) -> Result<(), String> {
 }
 
 /// The records of one run, as the tests on the host have it.
-fn outcome(records: &mut VecDeque<Record>, made: &[std::ffi::OsString]) -> Result<Outcome, String> {
+fn outcome(
+    records: &mut VecDeque<Record>,
+    made: &[std::ffi::OsString],
+    tells_open_files_apart: bool,
+) -> Result<Outcome, String> {
     let Some(Record { kind: b'S', number: pid, .. }) = records.pop_front() else {
         return Err("it was not started".into());
     };
@@ -151,7 +156,7 @@ fn outcome(records: &mut VecDeque<Record>, made: &[std::ffi::OsString]) -> Resul
     if let Some(path) = made.next() {
         return Err(format!("{path:?} is not told of"));
     }
-    Ok(Outcome { pid, ended, packets, took })
+    Ok(Outcome { pid, ended, packets, took, tells_open_files_apart })
 }
 
 #[derive(Debug)]
