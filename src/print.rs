@@ -12,7 +12,7 @@ use crate::text::{
     TABLE, Text, UNKNOWN_ERRNO, directive, name,
 };
 
-/// The bytes of a line that is composed on the stack. Longer ones are composed in pages of their own.
+/// The memory for a line that is composed on the stack, in bytes. Longer ones are composed in pages of their own.
 const SHORT: usize = 512;
 
 /// Prints what is said, with `string` and `numbers` in the place of its directives, where it belongs, in
