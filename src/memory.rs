@@ -1,5 +1,5 @@
-//! The target's memory: the first time through `process_vm_readv(2)`, then through /proc/PID/mem; where one of
-//! them cannot be had, through the other.
+//! The target's memory: the first two times through `process_vm_readv(2)`, then through /proc/PID/mem; where one
+//! of them cannot be had, through the other.
 //!
 //! Both want the right to trace the process (`ptrace(2)`, "Ptrace access mode checking"). What was
 //! read may be another process's, if the PID was used again: whoever reads checks the
@@ -8,11 +8,11 @@
 //! # The kept descriptor
 //!
 //! Opening and closing the file costs more than twice what reading it costs, and more than reading without it: the
-//! file is opened when a second path is read, and the descriptor kept for the target. It stands for the address
+//! file is opened at the second read, for those that follow, and kept for the target. It stands for the address
 //! space that the target had when it was opened. When the target executes another program or ends, that address
 //! space loses its only user, and a read returns 0: the file is then opened anew. A process that shares its address
 //! space with another (threads, vfork) could leave it while it lives on; the target shares its with nobody, and no
-//! file is kept for any other process under the filter.
+//! file of any other process under the filter is used for a second read.
 
 use core::mem::{self, MaybeUninit};
 
@@ -79,7 +79,7 @@ impl Memory {
         }
     }
 
-    /// The name of the call that read last.
+    /// The name of the call that failed last.
     #[must_use]
     #[inline(always)]
     pub fn call(&self) -> Text {

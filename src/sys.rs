@@ -597,7 +597,8 @@ pub struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// All of `memory` but the last [`RUN_ROOM`] bytes.
+    /// All of `memory` but the last [`RUN_ROOM`] bytes, which it must have; with fewer, nothing finds room, unless
+    /// the memory begins so near to address 0 that the end wraps around.
     #[inline(always)]
     pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
         let length = memory.len().wrapping_sub(RUN_ROOM);
