@@ -1,5 +1,5 @@
-//! The target's memory: the first two times through `process_vm_readv(2)`, then through /proc/PID/mem; where one
-//! of them cannot be had, through the other.
+//! The target's memory: the first time through `process_vm_readv(2)`, then through /proc/PID/mem; where one of
+//! them cannot be had, through the other.
 //!
 //! Both want the right to trace the process (`ptrace(2)`, "Ptrace access mode checking"). What was
 //! read may be another process's, if the PID was used again: whoever reads checks the
@@ -8,7 +8,7 @@
 //! # The kept descriptor
 //!
 //! Opening and closing the file costs more than twice what reading it costs, and more than reading without it: the
-//! file is opened at the second read, for those that follow, and kept for the target. It stands for the address
+//! file is opened for the second read, and kept for the target. It stands for the address
 //! space that the target had when it was opened. When the target executes another program or ends, that address
 //! space loses its only user, and a read returns 0: the file is then opened anew. A process that shares its address
 //! space with another (threads, vfork) could leave it while it lives on; the target shares its with nobody, and no
@@ -56,17 +56,18 @@ impl Memory {
             self.owner = pid;
             self.known = false;
         }
+        if mem::replace(&mut self.known, true) && !self.file.is_some() {
+            self.file = open(pid);
+        }
         self.read_file(address, reading);
         if reading.answer().is_nothing() {
-            // No file yet, or one of an address space that is gone.
+            // No file, or one of an address space that is gone.
             self.forget();
             sys::process_vm_readv(pid, reading, address);
-            let failed = reading.answer().is_error();
-            if mem::replace(&mut self.known, true) || failed {
+            if reading.answer().is_error() {
+                // Forbidden, maybe; and where nobody is there any more, this says so again.
                 self.file = open(pid);
-                if failed {
-                    self.read_file(address, reading);
-                }
+                self.read_file(address, reading);
             }
         }
     }
