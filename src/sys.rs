@@ -591,27 +591,26 @@ impl Codes {
 pub struct Room<'a> {
     begin: NonNull<u8>,
     next: *mut u8,
-    /// [`RUN_ROOM`] before the end of the memory: whatever begins in the room may be written as if it were so long.
+    /// [`RUN_ROOM`] before the end of the memory, whatever begins before it may be written as if it were so long; or null.
     end: *mut u8,
     memory: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
 impl<'a> Room<'a> {
-    /// All of `memory` but the last [`RUN_ROOM`] bytes, which it must have; with fewer, nothing finds room, unless
-    /// the memory begins so near to address 0 that the end wraps around.
+    /// All of `memory` but the last [`RUN_ROOM`] bytes; none where it has fewer.
     #[inline(always)]
     pub fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
-        let length = memory.len().wrapping_sub(RUN_ROOM);
+        let slack = memory.last_chunk_mut::<RUN_ROOM>();
+        let end = slack.map_or(null_mut(), |slack| slack.as_mut_ptr().cast());
         let begin: NonNull<u8> = NonNull::from(memory).cast();
-        let next = begin.as_ptr();
-        Self { begin, next, end: next.wrapping_add(length), memory: PhantomData }
+        Self { begin, next: begin.as_ptr(), end, memory: PhantomData }
     }
 
     /// Puts a byte.
     #[inline(never)]
     pub fn put(&mut self, byte: u8) {
         if self.next < self.end {
-            // SAFETY: `next` is never before `begin`, and so it is in the memory.
+            // SAFETY: `next` is never before `begin`, so it is in the memory, and `end` is not null.
             unsafe { self.next.write(byte) }
         }
         self.next = self.next.wrapping_add(1);
@@ -625,7 +624,7 @@ impl<'a> Room<'a> {
     #[inline(always)]
     unsafe fn put_some(&mut self, run: NonNull<u8>, length: usize) {
         if self.next < self.end {
-            // SAFETY: by the contract, and by what `end` is.
+            // SAFETY: by the contract, and so much memory is behind everything before `end`.
             unsafe { self.next.cast::<[MaybeUninit<u8>; RUN_ROOM]>().write(run.cast().read()) }
         }
         self.next = self.next.wrapping_add(length);

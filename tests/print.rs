@@ -2,10 +2,12 @@
 //! specification writes it. In which writes a line goes out is `tests/transcript.rs`'s business.
 
 use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 
 use proptest::prelude::*;
 use seccomp_notify_min::failure::Process;
-use seccomp_notify_min::text::{self, Text};
+use seccomp_notify_min::print::Line;
+use seccomp_notify_min::text::{self, RUN_ROOM, Text};
 
 mod line;
 use line::{composed, composed_in};
@@ -168,6 +170,20 @@ fn what_finds_no_room_is_left_out_and_counted() {
             let filled = room.min(length);
             assert_eq!(&bytes[..filled], &line.as_bytes()[..filled]);
         }
+    }
+}
+
+#[test]
+fn memory_that_is_shorter_than_a_run_is_no_room() {
+    for length in [0, 1, RUN_ROOM - 1] {
+        let mut memory = vec![MaybeUninit::new(b'?'); length];
+        let mut line =
+            Line::new(&mut memory, Process::TARGET.speech(text::TARGET_ENDS), None, [0; 4]);
+        line.compose();
+        assert_eq!(line.room.line(), None);
+        assert_eq!(line.room.length(), "Target process: terminating\n".len());
+        // SAFETY: all of it was written above.
+        assert!(memory.iter().all(|byte| unsafe { byte.assume_init() } == b'?'));
     }
 }
 
