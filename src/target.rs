@@ -77,7 +77,8 @@ fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
 /// Makes each directory once and tells what comes of it. Returns the exit status.
 fn demonstrate(mut directories: ZStrs) -> u32 {
     // Kernels before 6.10 cannot tell whether both streams are one open file. They are taken for two then.
-    let one_stream = sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).once() == Ok(1);
+    let one_stream =
+        sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).once().is_ok_and(|same| same != 0);
 
     let mut outcome = status::SUCCESS;
     let mut next = directories.next();
