@@ -14,13 +14,12 @@
 //! space with another (threads, vfork) could leave it while it lives on; the target shares its with nobody, and no
 //! file of any other process under the filter is used for a second read.
 
-use core::mem::{self, MaybeUninit};
+use core::mem;
 
 use crate::abi::{AT_FDCWD, O_READ};
 use crate::failure::Process;
-use crate::print::Line;
-use crate::sys::{self, Fd, Pid, Reading, ZStr};
-use crate::text::{self, Text, name};
+use crate::sys::{self, Answer, Errno, Fd, Pid, Reading, ZStr};
+use crate::text::{Text, name};
 
 /// Only the tracer reads another's memory.
 const ME: Process = Process::TRACER;
@@ -33,6 +32,7 @@ pub struct Memory {
     owner: Pid,
     /// Whether the owner's memory has been read before.
     known: bool,
+    /// [`Fd::NONE`] before it is opened, another negative number if that failed.
     file: Fd,
 }
 
@@ -56,8 +56,9 @@ impl Memory {
             self.owner = pid;
             self.known = false;
         }
-        if mem::replace(&mut self.known, true) && !self.file.is_some() {
-            self.file = open(pid);
+        // Where it could not be opened, it is not asked for again: that would be in vain.
+        if mem::replace(&mut self.known, true) && self.file == Fd::NONE {
+            self.file = open(pid).fd();
         }
         self.read_file(address, reading);
         if reading.answer().is_nothing() {
@@ -66,7 +67,7 @@ impl Memory {
             sys::process_vm_readv(pid, reading, address);
             if reading.answer().is_error() {
                 // Forbidden, maybe; and where nobody is there any more, this says so again.
-                self.file = open(pid);
+                self.file = open(pid).fd();
                 self.read_file(address, reading);
             }
         }
@@ -97,22 +98,30 @@ impl Memory {
     }
 }
 
-/// Opens the memory of `pid`; no descriptor if that cannot be done, or if this is no /proc for it.
+/// Opens the memory of `pid`; an error if that cannot be done, ENOENT if this is no /proc for it.
 #[inline(never)]
-fn open(pid: Pid) -> Fd {
+fn open(pid: Pid) -> Answer<Fd> {
     // In a /proc of another PID namespace the processes have other numbers: `pid` would be somebody else's. (Unless by
     // chance this process has the same in both; the chance is that of one number among all.)
     let mut me = [0; 8];
     sys::readlinkat(Fd(AT_FDCWD), ZStr::from(c"/proc/self"), &mut me).regardless();
     if decimal(me) != sys::getpid().or_fail(ME).0 {
-        return Fd::NONE;
+        return Answer::error(Errno::ENOENT);
     }
-    let mut memory = [MaybeUninit::uninit(); 64];
-    let mut line =
-        Line::new(&mut memory, ME.speech(text::MEMORY_FILE), None, [pid.0.into(), 0, 0, 0]);
-    line.compose();
-    let Some(file) = line.room.string() else { return Fd::NONE };
-    sys::openat(AT_FDCWD, file, O_READ).answer().fd()
+    // /proc/PID/mem, from the right: the lowest byte is the first one.
+    let mut number = pid.0;
+    let mut behind_proc = u128::from(u32::from_le_bytes(*b"/mem"));
+    loop {
+        behind_proc = behind_proc << 8 | u128::from(b'0' | (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let mut file = [0; 6 + 16 + 1];
+    file[..6].copy_from_slice(b"/proc/");
+    file[6..22].copy_from_slice(&behind_proc.to_le_bytes());
+    sys::openat(AT_FDCWD, ZStr::ending(&mut file), O_READ).answer()
 }
 
 /// The number whose decimal digits these are, and NULs behind them; no PID has more than seven digits. The command

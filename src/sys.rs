@@ -478,6 +478,14 @@ impl<'a> ZStr<'a> {
         Some(string)
     }
 
+    /// The string at the beginning of `bytes`, whose last one becomes a NUL.
+    #[inline(always)]
+    pub fn ending<const N: usize>(bytes: &'a mut [u8; N]) -> Self {
+        const { assert!(N > 0) };
+        bytes[N - 1] = 0;
+        Self(NonNull::from(bytes).cast(), PhantomData)
+    }
+
     /// What follows `prefix`; none if the string does not begin with it.
     #[inline(never)]
     #[must_use]
@@ -664,17 +672,6 @@ impl<'a> Room<'a> {
     #[inline(always)]
     pub fn length(&self) -> usize {
         self.next as usize - self.begin.as_ptr() as usize
-    }
-
-    /// What has been put, as a string, if that found room.
-    #[inline(always)]
-    pub fn string(&mut self) -> Option<ZStr<'_>> {
-        self.put(0);
-        if self.next > self.end {
-            return None;
-        }
-        // The invariant of a `ZStr` holds: all bytes from `begin` on have been written, the last one a NUL.
-        Some(ZStr(self.begin, PhantomData))
     }
 
     /// What has been put, if it found room.

@@ -101,8 +101,6 @@ texts! {
     SIZES = "notification";
     /// The target's message came without its descriptor.
     NO_DESCRIPTOR = "descriptor";
-    /// Where the memory of a process is.
-    MEMORY_FILE = "/proc/{d}/mem";
 
     // Failures that the process tells of. When such a line cannot be printed, nothing can be.
 

@@ -51,7 +51,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("memory.rs", "self.forget();", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("memory.rs", "self.owner = pid;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("memory.rs", "self.known = false;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
-    ("memory.rs", "line.room.string()", "the name always fits, with its NUL"),
     ("tracer.rs", "self.options.count == 0", "inlined where a delay or an unreadable path is told: no test measures there"),
     ("tracer.rs", "match handover::receive(socket)", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
     ("sys.rs", "memory[..RUN_ROOM].iter_mut()", "no number has so many digits; says so without a panic"),

@@ -9,11 +9,14 @@ mod common;
 mod inject;
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::time::Instant;
 
 use inject::cases::{self, Case, Made, Run};
-use inject::{Call, Deed, End, Moment, Role, Side, When};
-use nix::libc::{EACCES, EAGAIN, EINTR, EINVAL, EIO, ENFILE, ENOMEM, ENOSYS, ENOTDIR, EPERM};
+use inject::{Call, Deed, End, Moment, Role, Script, Side, When};
+use nix::libc::{
+    EACCES, EAGAIN, EINTR, EINVAL, EIO, ENFILE, ENOENT, ENOMEM, ENOSYS, ENOTDIR, EPERM,
+};
 use nix::sys::signal::Signal;
 
 const ERRORS: [i32; 9] = [EPERM, EACCES, ENOMEM, EINTR, EIO, EAGAIN, ENOSYS, EINVAL, ENFILE];
@@ -346,5 +349,27 @@ fn a_kernel_with_longer_notifications_is_told() {
         let line = "Tracer: notification: Message too long\n";
         assert!(run.said().contains(line), "{}", run.said());
         run.is_true(true).expect("a true report");
+    }
+}
+
+#[test]
+fn memory_that_cannot_be_opened_is_asked_for_once() {
+    if !inject::SUPPORTED {
+        common::skipped(
+            "injected failures",
+            "this architecture's registers are not known to the injector",
+        );
+        return;
+    }
+    for call in ["readlinkat(/proc/self)", "openat(/proc/PID/mem)"] {
+        let rules = vec![(When::Each(call), Deed::Answer(-i64::from(ENOENT)))];
+        let arguments = ["-K", "/etc/1", "/etc/2", "/etc/3", "/etc/4", "/bye"].map(OsStr::new);
+        let outcome =
+            inject::run(common::image(), &arguments, &Script { rules, ..Script::default() });
+        assert_eq!(outcome.status(), 0, "{outcome:#?}");
+        let count = |name: &str| outcome.calls.iter().filter(|seen| seen.call.name == name).count();
+        assert_eq!(count(call), 1, "{outcome:#?}");
+        assert_eq!(count("process_vm_readv"), 5, "{outcome:#?}");
+        assert_eq!(count("pread64"), 0, "{outcome:#?}");
     }
 }
