@@ -1,11 +1,11 @@
 //! One descriptor crosses a socket: `SCM_RIGHTS`, as `unix(7)` and `cmsg(3)` have it.
 
-use crate::sys::{Direction, Fd, message};
+use crate::sys::{self, Fd};
 
 /// Sends `fd` over `socket`: the target's part, which ends if it fails, with EPIPE if nobody is
 /// there to receive it.
 pub fn send(socket: Fd, fd: Fd) {
-    message(Direction::Send, socket, fd);
+    sys::sendmsg(socket, fd);
 }
 
 /// Receives a descriptor over `socket`: the tracer's part, which ends if it fails. Nothing comes if the
@@ -13,5 +13,5 @@ pub fn send(socket: Fd, fd: Fd) {
 /// this process's table (`RLIMIT_NOFILE`).
 #[must_use]
 pub fn receive(socket: Fd) -> Option<Fd> {
-    message(Direction::Receive, socket, Fd::NONE)
+    sys::recvmsg(socket)
 }

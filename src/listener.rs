@@ -68,14 +68,17 @@ impl Listener {
     #[must_use]
     #[inline(always)]
     pub fn is_valid(&self, id: &u64) -> bool {
-        let gone = const { Errors::of(&[errno::ENOENT]) };
-        let gone_or_unknown = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-        let mut answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, id, gone_or_unknown);
-        // Kernels before 5.9 know it by another number only; those since know both.
-        if answer.is(Errno::EINVAL) {
-            answer = check(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, id, gone);
+        let mut number = SECCOMP_IOCTL_NOTIF_ID_VALID;
+        let mut expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
+        loop {
+            let answer = sys::ioctl_id_valid(self.fd, number, id).answer_expecting(expected, ME);
+            if !answer.is(Errno::EINVAL) {
+                return !answer.is_error();
+            }
+            // Kernels before 5.9 know it by another number only; those since know both.
+            number = SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR;
+            expected = const { Errors::of(&[errno::ENOENT]) };
         }
-        !answer.is_error()
     }
 
     /// Answers.
@@ -89,11 +92,4 @@ impl Listener {
         }
         sys::ioctl_send(self.fits, self.fd, response).answer_expecting(expected, ME)
     }
-}
-
-/// Asks whether `id` is valid, by one of the numbers of that question.
-#[inline(never)]
-#[allow(clippy::trivially_copy_pass_by_ref)] // the kernel wants it so
-fn check(listener: Fd, number: u32, id: &u64, expected: Errors) -> Answer<()> {
-    sys::ioctl_id_valid(listener, number, id).answer_expecting(expected, ME)
 }

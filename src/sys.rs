@@ -35,7 +35,7 @@ use crate::abi::{
 };
 use crate::arch;
 use crate::failure::{Process, Speech};
-use crate::text::{RUN, RUN_ROOM, Text};
+use crate::text::{RUN, RUN_ROOM, Text, name};
 
 /// A system call by name: its number and its text for an error line both follow from that.
 /// Expands to a call of an unsafe function: whoever writes it says which memory the call touches.
@@ -81,13 +81,13 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
     pub fn or_fail(self, process: Process) -> T {
         const { assert!(N <= 4, "for more, there is `once`") };
         let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
-        let packed = self.packed(process);
+        let packed = packed(self.number, self.name, process);
         // SAFETY: by the contract of `new`.
         T::of(unsafe {
             match N {
                 0 | 1 => insist1(at(0), packed),
                 2 | 3 => insist3(at(0), at(1), at(2), packed),
-                _ => persist4(at(0), at(1), at(2), at(3), packed, Errors::NONE) as usize,
+                _ => insist4(at(0), at(1), at(2), packed, at(3)),
             }
         })
     }
@@ -157,26 +157,22 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         Answer(word as isize, PhantomData)
     }
 
-    /// The call's number and name and the process that makes it, in one word.
-    #[inline(always)]
-    fn packed(&self, process: Process) -> u32 {
-        process.speech(self.name).0.wrapping_add((self.number as u32) << 23)
-    }
-
     /// Has the call made by [`persist3`] or [`persist4`].
     #[inline(always)]
     fn persist(self, process: Process, expected: Errors) -> isize {
         const { assert!(N <= 4, "for more, there is `once`") };
         let at = |place: usize| self.arguments.get(place).copied().unwrap_or(0);
-        let packed = self.packed(process);
+        let packed = packed(self.number, self.name, process);
         // SAFETY: by the contract of `new`.
         unsafe {
             if N <= 3 && expected.0 == Errors::ANY.0 {
                 persist3_any(at(0), at(1), at(2), packed)
             } else if N <= 3 {
                 persist3(at(0), at(1), at(2), packed, expected)
+            } else if expected.0 == Errors::ANY.0 {
+                persist4_any(at(0), at(1), at(2), packed, at(3))
             } else {
-                persist4(at(0), at(1), at(2), at(3), packed, expected)
+                persist4(at(0), at(1), at(2), packed, at(3), expected)
             }
         }
     }
@@ -207,6 +203,13 @@ impl<T: Meaning> Answer<T> {
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether it is a value, and not 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_positive(self) -> bool {
+        self.0 > 0
     }
 
     /// Whether it is any error.
@@ -310,14 +313,21 @@ impl Errors {
     }
 }
 
+/// A call's number and name and the process that makes it, in one word.
+#[inline(always)]
+fn packed(number: Sysno, name: Text, process: Process) -> u32 {
+    process.speech(name).0.wrapping_add((number as u32) << 23)
+}
+
 /// Makes a call: again if a signal interrupted it, and once for the many places where calls are
 /// made. Its number, its name and the process that makes it are packed into one word. Returns the
-/// kernel's word, unless that is an error which was not expected.
+/// kernel's word, unless that is an error which was not expected. The packed word stands where those
+/// below have it, so that none of them has to move it.
 ///
 /// # Safety
 /// The call may be made.
 #[inline(never)]
-unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected: Errors) -> isize {
+unsafe fn persist4(a: usize, b: usize, c: usize, packed: u32, d: usize, expected: Errors) -> isize {
     loop {
         // SAFETY: by this function's contract. One call insists on its fifth argument's being 0.
         let word = unsafe { backend::syscall5((packed >> 23) as usize, a, b, c, d, 0) } as isize;
@@ -337,27 +347,47 @@ unsafe fn persist4(a: usize, b: usize, c: usize, d: usize, packed: u32, expected
 #[inline(never)]
 unsafe fn persist3(a: usize, b: usize, c: usize, packed: u32, expected: Errors) -> isize {
     // SAFETY: by this function's contract; what is left out is 0.
-    unsafe { persist4(a, b, c, 0, packed, expected) }
+    unsafe { persist4(a, b, c, packed, 0, expected) }
 }
 
-/// The same, expecting any error.
+/// The same as [`persist4`], expecting any error.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn persist4_any(a: usize, b: usize, c: usize, packed: u32, d: usize) -> isize {
+    // SAFETY: by this function's contract.
+    unsafe { persist4(a, b, c, packed, d, Errors::ANY) }
+}
+
+/// The same with an argument less.
 ///
 /// # Safety
 /// The call may be made.
 #[inline(never)]
 unsafe fn persist3_any(a: usize, b: usize, c: usize, packed: u32) -> isize {
-    // SAFETY: by this function's contract.
-    unsafe { persist3(a, b, c, packed, Errors::ANY) }
+    // SAFETY: by this function's contract; what is left out is 0.
+    unsafe { persist4_any(a, b, c, packed, 0) }
 }
 
-/// The same, expecting no error.
+/// The same as [`persist4`], expecting no error.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist4(a: usize, b: usize, c: usize, packed: u32, d: usize) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { persist4(a, b, c, packed, d, Errors::NONE) as usize }
+}
+
+/// The same with an argument less.
 ///
 /// # Safety
 /// The call may be made.
 #[inline(never)]
 unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
-    // SAFETY: by this function's contract.
-    unsafe { persist4(a, b, c, 0, packed, Errors::NONE) as usize }
+    // SAFETY: by this function's contract; what is left out is 0.
+    unsafe { insist4(a, b, c, packed, 0) }
 }
 
 /// The same with one argument.
@@ -700,8 +730,15 @@ impl<'a> ZStrs<'a> {
     /// Whether there is none.
     #[inline(always)]
     #[must_use]
-    pub fn is_empty(mut self) -> bool {
-        self.next().is_none()
+    pub fn is_empty(self) -> bool {
+        self.first().is_none()
+    }
+
+    /// The first one; none if there is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(mut self) -> Option<ZStr<'a>> {
+        self.next()
     }
 
     /// Keeps those strings for which `keep` says so, in their order, and has them end behind the last
@@ -989,12 +1026,23 @@ pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Ca
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
 }
 
-/// `ssize_t recvmsg(int socket, struct msghdr *message, int flags)` or `sendmsg`, for a message that
-/// is one byte, since a stream carries no message without data, with one descriptor (`cmsg(3)`): `fd`
-/// is sent, or stands for one that does not come. Returns the one that came, nothing at the end of
-/// the stream; any error ends the process that does this
+/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)`, for a [`message`]: the descriptor that came,
+/// [`Fd::NONE`] if none came with it, nothing at the end of the stream; any error ends the tracer
+#[inline(always)]
+#[must_use]
+pub fn recvmsg(socket: Fd) -> Option<Fd> {
+    // SAFETY: this is the one call.
+    unsafe { message(socket, Fd::NONE, packed(Sysno::recvmsg, name::recvmsg, Process::TRACER)) }
+}
+
+/// Sends or receives a message that is one byte, since a stream carries no message without data, with one
+/// descriptor (`cmsg(3)`): `fd` is sent, or stands for one that does not come. Returns the one that came, nothing at
+/// the end of the stream; any error ends the process that does this.
+///
+/// # Safety
+/// The packed call is `sendmsg(2)` or `recvmsg(2)`.
 #[inline(never)] // two of its kind
-pub fn message(direction: Direction, socket: Fd, fd: Fd) -> Option<Fd> {
+unsafe fn message(socket: Fd, fd: Fd, packed: u32) -> Option<Fd> {
     /// Aligned as the kernel wants it.
     #[repr(C, align(8))]
     struct Rights {
@@ -1010,41 +1058,24 @@ pub fn message(direction: Direction, socket: Fd, fd: Fd) -> Option<Fd> {
         },
         fd,
     };
-    let mut byte = 0_u8;
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let control = &raw mut rights;
+    // The byte may be any. It comes to where the rights' header comes, not the descriptor.
+    let mut data = iovec { iov_base: control.cast(), iov_len: 1 };
     let mut message = msghdr {
         msg_name: null_mut(),
         msg_namelen: 0,
         // `net::iovec` is opaque; this is the same structure.
         msg_iov: (&raw mut data).cast(),
         msg_iovlen: 1,
-        msg_control: (&raw mut rights).cast(),
+        msg_control: control.cast(),
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
     };
-    let message = &raw mut message;
-    // SAFETY: reads or writes the message, the byte, and within `rights`, of which any bits are a
-    // value.
-    let (call, process): (Call<u32, 3>, _) = unsafe {
-        match direction {
-            Direction::Receive => {
-                (call!(recvmsg, socket.0.cast_unsigned(), message, 0), Process::TRACER)
-            }
-            Direction::Send => {
-                (call!(sendmsg, socket.0.cast_unsigned(), message, 0), Process::TARGET)
-            }
-        }
+    // SAFETY: reads or writes the message, and within `rights`, of which any bits are a value.
+    let length = unsafe {
+        insist3(socket.0.cast_unsigned() as usize, (&raw mut message) as usize, 0, packed)
     };
-    if call.or_fail(process) == 0 { None } else { Some(rights.fd) }
-}
-
-/// Which way a [`message`] goes.
-#[derive(Clone, Copy)]
-pub enum Direction {
-    /// It comes.
-    Receive,
-    /// It goes.
-    Send,
+    if length == 0 { None } else { Some(rights.fd) }
 }
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`: `handler` is called
@@ -1098,6 +1129,13 @@ pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd,
     let call: Call<Fd, 3> =
         unsafe { call!(seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     call.result()
+}
+
+/// `ssize_t sendmsg(int socket, struct msghdr *message, 0)`, for a [`message`] with `fd`; any error ends the target
+#[inline(always)]
+pub fn sendmsg(socket: Fd, fd: Fd) {
+    // SAFETY: this is the other call. What it returns is the message's length.
+    unsafe { message(socket, fd, packed(Sysno::sendmsg, name::sendmsg, Process::TARGET)) };
 }
 
 /// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
