@@ -119,19 +119,20 @@ impl Request {
     };
 }
 
-/// An answer (`struct seccomp_notif_resp`), with room for what later kernels may append.
+/// An answer (`struct seccomp_notif_resp`), with room for what later kernels may append: no more than lets short
+/// distances reach what stands behind it in the tracer.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Response {
     /// What every kernel since 5.0 has.
     pub resp: seccomp_notif_resp,
-    growth: [u64; 5],
+    growth: [u64; 1],
 }
 
 impl Response {
     /// Success, with the value 0, to nobody.
     pub const ZERO: Self =
-        Self { resp: seccomp_notif_resp { id: 0, val: 0, error: 0, flags: 0 }, growth: [0; 5] };
+        Self { resp: seccomp_notif_resp { id: 0, val: 0, error: 0, flags: 0 }, growth: [0; 1] };
 }
 
 /// A request and the answer to it.

@@ -113,7 +113,7 @@ impl Process {
 /// Who speaks, and a text or a call's name, in one word: most are said in several places, and a word
 /// that is a constant costs less there than two. From the top: nine bits for the number of a call that
 /// is still to be made, seven for the process, sixteen for the text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speech(pub(crate) u32);
 
 impl Speech {
@@ -178,7 +178,13 @@ impl Speech {
     #[inline(never)]
     pub(crate) fn complain(self, errno: Errno, hint: Text) {
         let failed = self.process().speech(text::FAILED);
-        failed.try_say(None, self.text().0.into(), errno.into_raw() as u64, hint.0.into(), 0);
+        failed.try_say(
+            None,
+            self.text().0.into(),
+            errno.into_raw().cast_unsigned().into(),
+            hint.0.into(),
+            0,
+        );
     }
 
     #[cold]

@@ -43,6 +43,8 @@ impl Place {
     /// Makes the directory whose path, behind `/tmp/`, is `path`: it ends with a NUL. The
     /// slashes in it are overwritten.
     ///
+    /// Of `mode` only 16 bits may be set, as the kernel looks at no more.
+    ///
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     #[inline(always)]
@@ -61,7 +63,7 @@ impl Place {
         }
 
         if !self.tmp.is_some() {
-            let tmp = step(Fd(AT_FDCWD), ZStr::from(c"/tmp"), None);
+            let tmp = step(Fd(AT_FDCWD), ZStr::from(c"/tmp"), OPEN);
             if tmp.is_error() {
                 return tmp;
             }
@@ -74,7 +76,7 @@ impl Place {
         let mut name = components.next().unwrap_or(ZStr::from(c"."));
         loop {
             let next = components.next();
-            let done = step(directory, name, if next.is_some() { None } else { Some(mode) });
+            let done = step(directory, name, if next.is_some() { OPEN } else { mode });
             if directory != self.tmp {
                 sys::close(directory).or_fail(Process::TRACER);
             }
@@ -87,13 +89,17 @@ impl Place {
     }
 }
 
+/// In the place of a mode, which has 16 bits (`umode_t`, `linux/types.h`): the directory is there.
+const OPEN: u32 = u32::MAX;
+
 /// Opens `name` in `directory`; with a mode, makes the directory, and what is answered is no
 /// descriptor. What was opened on the way may be anything: a link too, which is not followed.
 #[inline(never)]
-fn step(directory: Fd, name: ZStr, mode: Option<u32>) -> Answer<Fd> {
-    let call = match mode {
-        None => sys::openat(directory.0, name, O_PLACE),
-        Some(mode) => sys::mkdirat(directory, name, mode),
+fn step(directory: Fd, name: ZStr, mode: u32) -> Answer<Fd> {
+    let call = if mode == OPEN {
+        sys::openat(directory.0, name, O_PLACE)
+    } else {
+        sys::mkdirat(directory, name, mode)
     };
     let done = call.answer();
     if done.is_error() {

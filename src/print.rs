@@ -32,7 +32,8 @@ pub fn print(speech: Speech, string: Option<ZStr>, numbers: [u64; 4]) -> Result<
         if let Some(line) = line.room.line() {
             break line;
         }
-        pages = sys::mmap(line.room.length() + RUN_ROOM).map_err(|errno| (name::mmap, errno))?;
+        pages = sys::mmap(line.room.length().saturating_add(RUN_ROOM))
+            .map_err(|errno| (name::mmap, errno))?;
         line.room = Room::new(pages);
     };
 

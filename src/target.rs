@@ -77,20 +77,17 @@ fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
 /// Makes each directory once and tells what comes of it. Returns the exit status.
 fn demonstrate(mut directories: ZStrs) -> u32 {
     // Kernels before 6.10 cannot tell whether both streams are one open file. They are taken for two then.
-    let one_stream =
-        sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).once().is_ok_and(|same| same != 0);
+    let one_stream = sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).answer_once().is_positive();
 
     let mut outcome = status::SUCCESS;
-    let mut next = directories.next();
     // Nothing happens between the result and what comes next: they are told in one write, if to one stream.
-    let mut said = [text::TARGET_ANNOUNCES.0.into(), text::NOTHING.0.into(), 0];
+    let mut said = [text::NOTHING.0.into(), text::TARGET_ANNOUNCES.0.into(), 0];
     loop {
-        ME.say_about(text::TARGET_GOES_ON, next, said);
-        let Some(directory) = next else { return outcome };
+        ME.say_about(text::TARGET_GOES_ON, directories.first(), said);
+        let Some(directory) = directories.next() else { return outcome };
         let made = sys::mkdir(directory, MODE).once();
 
-        next = directories.next();
-        let then = if next.is_some() { text::TARGET_ANNOUNCES } else { text::TARGET_ENDS };
+        let then = if directories.is_empty() { text::TARGET_ENDS } else { text::TARGET_ANNOUNCES };
         said = match made {
             Ok(value) => [text::TARGET_SUCCESS.0.into(), value.into(), then.0.into()],
             Err(errno) => {
@@ -104,7 +101,7 @@ fn demonstrate(mut directories: ZStrs) -> u32 {
                     [text::TARGET_FAILURE.0.into(), errno, then.0.into()]
                 } else {
                     ME.say(text::TARGET_FAILURE, [errno]);
-                    [then.0.into(), text::NOTHING.0.into(), 0]
+                    [text::NOTHING.0.into(), then.0.into(), 0]
                 }
             }
         };
@@ -125,13 +122,13 @@ fn measure(options: &Options, directories: ZStrs) -> u32 {
             u32::MAX
         };
         for _ in 0..options.count {
-            let right = match sys::mkdir(directory, MODE).once() {
-                Ok(made) => made == value,
+            let is_wrong = match sys::mkdir(directory, MODE).once() {
+                Ok(made) => made != value,
                 // Nobody listens any more, or the path could not be read.
-                Err(errno) => !matches!(errno, Errno::ENOSYS | Errno::EFAULT),
+                Err(errno) => matches!(errno, Errno::ENOSYS | Errno::EFAULT),
             };
             calls += 1;
-            wrong += u64::from(!right);
+            wrong += u64::from(is_wrong);
         }
     }
     // Never 0, and by no more than one too many.

@@ -16,6 +16,8 @@ use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
 
+const MKDIR: Text = text::TRACER_MKDIR;
+
 /// The bytes of a path that are read at first: few are longer, and a short read is a cheap one.
 const SHORT: usize = 120;
 
@@ -125,15 +127,11 @@ impl Tracer {
         let (answer, room) = (reading.answer(), reading.room());
         let bytes = reading.bytes().unwrap_or_default();
         let Some(path) = ZStr::take(&mut &*bytes) else { return self.judge_nothing(answer, room) };
-        if self.options.delay > 0 {
-            self.tell_all(ME.speech(text::TRACER_MKDIR), Some(path), [self.mode()]);
-        } else {
-            self.tell(text::TRACER_GOT, Some(path));
-        }
+        self.tell(if self.options.delay > 0 { MKDIR } else { text::TRACER_GOT }, Some(path));
 
         if policy::creates(path) {
             let length = path.count();
-            let mode = self.mode() as u32;
+            let mode = u32::from(self.mode() as u16);
             let Some(beneath) = bytes.get_mut(policy::BENEATH.count_bytes()..=length) else {
                 return;
             };
@@ -149,7 +147,7 @@ impl Tracer {
             sys::rt_sigprocmask(ME, HOLD_SIGTERM);
         } else if self.options.let_through() {
             self.let_call_return(0);
-            self.exchange.response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+            self.exchange.response.resp.flags |= SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         }
     }
 
@@ -212,12 +210,12 @@ impl Tracer {
     /// Whether the call still waits; tells, if not, when that was found out.
     #[inline(never)]
     fn is_alive(&self, when: Text) -> bool {
-        let alive = self.listener.is_valid(&self.exchange.request.notif.id);
-        if !alive {
-            self.tell_got_late();
-            ME.say(text::TRACER_DIED, [when.0.into()]);
+        if self.listener.is_valid(&self.exchange.request.notif.id) {
+            return true;
         }
-        alive
+        self.tell_got_late();
+        ME.say(text::TRACER_DIED, [when.0.into()]);
+        false
     }
 
     /// Lets the seconds, one or more, pass, and counts them down.
@@ -251,8 +249,10 @@ impl Tracer {
     #[inline(never)]
     fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
         let notif = &self.exchange.request.notif;
-        let then = if path.is_some() { text::TRACER_MKDIR } else { text::NOTHING };
-        self.tell_all(speech, path, [notif.pid.into(), notif.id, then.0.into(), self.mode()]);
+        let then = if path.is_some() { MKDIR } else { text::NOTHING };
+        // Alone, this takes the mode only.
+        let first = if speech == ME.speech(MKDIR) { self.mode() } else { notif.pid.into() };
+        self.tell_all(speech, path, [first, notif.id, then.0.into(), self.mode()]);
     }
 
     /// A line of the transcript, which the measuring mode has not.

@@ -499,7 +499,7 @@ fn a_path_without_an_end_is_answered_as_the_kernel_would_and_the_tracer_lives_on
 #[test]
 fn the_mode_is_the_targets() {
     let beneath = Beneath::new();
-    let modes = [0, 0o1, 0o600, 0o755, 0o777, 0o1777, 0o2750, 0o7777];
+    let modes = [0, 0o1, 0o600, 0o755, 0o777, 0o1777, 0o2750, 0o7777, 0o177_777, 1 << 16, u32::MAX];
     let traced = trace(|| {
         let make = |mode: &u32| {
             let path = CString::new(beneath.join(format!("{mode:o}")).into_vec()).unwrap();
