@@ -53,11 +53,8 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
     let mut said = true;
     if options.count == 0 {
         // A full device does not keep the tracer alive.
-        said = ME.try_say(
-            if options.keep() { text::PARENT_TARGET_ENDED } else { text::PARENT_KILLS },
-            0,
-            0,
-        );
+        let then = if options.keep() { text::NOTHING } else { text::PARENT_KILLS };
+        said = ME.try_say(text::PARENT_TARGET_ENDED, then.0.into(), 0);
     }
 
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what

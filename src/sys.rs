@@ -85,7 +85,8 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         // SAFETY: by the contract of `new`.
         T::of(unsafe {
             match N {
-                0 | 1 => insist1(at(0), packed),
+                0 => insist0(packed),
+                1 => insist1(at(0), packed),
                 2 | 3 => insist3(at(0), at(1), at(2), packed),
                 _ => insist4(at(0), at(1), at(2), packed, at(3)),
             }
@@ -398,6 +399,16 @@ unsafe fn insist3(a: usize, b: usize, c: usize, packed: u32) -> usize {
 unsafe fn insist1(a: usize, packed: u32) -> usize {
     // SAFETY: by this function's contract; what is left out is 0.
     unsafe { insist3(a, 0, 0, packed) }
+}
+
+/// The same without an argument.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn insist0(packed: u32) -> usize {
+    // SAFETY: by this function's contract; what is left out is 0.
+    unsafe { insist1(0, packed) }
 }
 
 /// What the word of a successful answer means.

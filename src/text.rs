@@ -198,10 +198,10 @@ usage: seccomp-notify-min [options] dir...
     TRACER_ENOENT = "{p}response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
     /// The farewell.
     TRACER_ENDS = "{p}terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n";
-    /// The target has ended.
-    PARENT_TARGET_ENDED = "{p}target process has terminated\n";
-    /// The same, and the tracer follows.
-    PARENT_KILLS = "{p}target process has terminated\n{p}killing tracer\n";
+    /// The target has ended, and what comes next.
+    PARENT_TARGET_ENDED = "{p}target process has terminated\n{t}";
+    /// The tracer follows.
+    PARENT_KILLS = "{p}killing tracer\n";
 
     // The measuring mode's report, in the form of `perf bench sched seccomp-notify`.
 
