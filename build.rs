@@ -43,7 +43,7 @@ fn main() {
         }
         link("-Wl,--no-eh-frame-hdr");
         link("-Wl,-z,norelro");
-        // A string that another one ends with is a part of that.
+        // lld lets a string that another one ends with be a part of that.
         link("-Wl,-O2");
     }
 }

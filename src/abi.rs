@@ -119,8 +119,8 @@ impl Request {
     };
 }
 
-/// An answer (`struct seccomp_notif_resp`), with room for what later kernels may append: no more than lets short
-/// distances reach what stands behind it in the tracer.
+/// An answer (`struct seccomp_notif_resp`), with room for a word that later kernels may append: the request
+/// stands behind it, and instructions reach that by a short distance then.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Response {

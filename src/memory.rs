@@ -32,7 +32,8 @@ pub struct Memory {
     owner: Pid,
     /// Whether the owner's memory has been read before.
     known: bool,
-    /// [`Fd::NONE`] before it is opened, another negative number if that failed.
+    /// [`Fd::NONE`] before it is opened, another negative number if that failed. (EPERM is the same number: after
+    /// that it is asked for each time, as before.)
     file: Fd,
 }
 
@@ -53,10 +54,11 @@ impl Memory {
     pub fn read(&mut self, pid: Pid, address: u64, reading: &mut Reading) {
         if pid != self.owner || pid != self.target {
             self.forget();
+            self.file = Fd::NONE;
             self.owner = pid;
             self.known = false;
         }
-        // Where it could not be opened, it is not asked for again: that would be in vain.
+        // Where it could not be opened, it is not asked for again unless the other way fails too.
         if mem::replace(&mut self.known, true) && self.file == Fd::NONE {
             self.file = open(pid).fd();
         }

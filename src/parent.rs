@@ -97,6 +97,7 @@ fn settle() {
     // system holds the number, and writing to it fails as to a closed one (EBADF).
     loop {
         let held = sys::openat(AT_FDCWD, ZStr::from(c"/"), O_PLACE).or_fail(ME);
+        // It is not negative; compared without a sign it need not be widened.
         if held.0.cast_unsigned() > Fd::STDERR.0.cast_unsigned() {
             sys::close(held).or_fail(ME);
             break;

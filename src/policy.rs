@@ -43,12 +43,12 @@ impl Place {
     /// Makes the directory whose path, behind `/tmp/`, is `path`: it ends with a NUL. The
     /// slashes in it are overwritten.
     ///
-    /// Of `mode` only 16 bits may be set, as the kernel looks at no more.
-    ///
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`
     /// have them.
     #[inline(always)]
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Answer<Fd> {
+        // The kernel looks at no more of it (`umode_t`, `linux/types.h`).
+        let mode = mode & 0xffff;
         // From here on each component is a string of its own, with its NUL; the last four bytes tell
         // whether one is `..`.
         let mut last_four = 0_u32;
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-/// In the place of a mode, which has 16 bits (`umode_t`, `linux/types.h`): the directory is there.
+/// In the place of a mode, which has 16 bits: the directory is to be opened, not made.
 const OPEN: u32 = u32::MAX;
 
 /// Opens `name` in `directory`; with a mode, makes the directory, and what is answered is no

@@ -158,7 +158,7 @@ impl<T: Meaning, const N: usize> Call<'_, T, N> {
         Answer(word as isize, PhantomData)
     }
 
-    /// Has the call made by [`persist3`] or [`persist4`].
+    /// Has the call made by one of the functions below that persist.
     #[inline(always)]
     fn persist(self, process: Process, expected: Errors) -> isize {
         const { assert!(N <= 4, "for more, there is `once`") };
@@ -321,7 +321,7 @@ fn packed(number: Sysno, name: Text, process: Process) -> u32 {
 }
 
 /// Makes a call: again if a signal interrupted it, and once for the many places where calls are
-/// made. Its number, its name and the process that makes it are packed into one word. Returns the
+/// made. What it is and whose is in the packed word. Returns the
 /// kernel's word, unless that is an error which was not expected. The packed word stands where those
 /// below have it, so that none of them has to move it.
 ///
@@ -1037,17 +1037,17 @@ pub fn readlinkat<'a>(directory: Fd, path: ZStr<'a>, buffer: &'a mut [u8]) -> Ca
     unsafe { call!(readlinkat, directory.0.cast_unsigned(), path.address(), address, length) }
 }
 
-/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)`, for a [`message`]: the descriptor that came,
+/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)`, for a descriptor's message: the one that came,
 /// [`Fd::NONE`] if none came with it, nothing at the end of the stream; any error ends the tracer
 #[inline(always)]
 #[must_use]
 pub fn recvmsg(socket: Fd) -> Option<Fd> {
-    // SAFETY: this is the one call.
+    // SAFETY: the packed call is `recvmsg`.
     unsafe { message(socket, Fd::NONE, packed(Sysno::recvmsg, name::recvmsg, Process::TRACER)) }
 }
 
 /// Sends or receives a message that is one byte, since a stream carries no message without data, with one
-/// descriptor (`cmsg(3)`): `fd` is sent, or stands for one that does not come. Returns the one that came, nothing at
+/// descriptor (`cmsg(3)`): `fd` is sent, or stands for one that does not come. Returns the one that came, or was sent, nothing at
 /// the end of the stream; any error ends the process that does this.
 ///
 /// # Safety
@@ -1082,7 +1082,7 @@ unsafe fn message(socket: Fd, fd: Fd, packed: u32) -> Option<Fd> {
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
     };
-    // SAFETY: reads or writes the message, and within `rights`, of which any bits are a value.
+    // SAFETY: reads `data`, and reads or writes the message and within `rights`, of which any bits are a value.
     let length = unsafe {
         insist3(socket.0.cast_unsigned() as usize, (&raw mut message) as usize, 0, packed)
     };
@@ -1142,10 +1142,10 @@ pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd,
     call.result()
 }
 
-/// `ssize_t sendmsg(int socket, struct msghdr *message, 0)`, for a [`message`] with `fd`; any error ends the target
+/// `ssize_t sendmsg(int socket, struct msghdr *message, 0)`, with `fd` in it; any error ends the target
 #[inline(always)]
 pub fn sendmsg(socket: Fd, fd: Fd) {
-    // SAFETY: this is the other call. What it returns is the message's length.
+    // SAFETY: the packed call is `sendmsg`. What comes back is `fd` itself.
     unsafe { message(socket, fd, packed(Sysno::sendmsg, name::sendmsg, Process::TARGET)) };
 }
 

@@ -16,6 +16,7 @@ use crate::text::{self, Text};
 
 const ME: Process = Process::TRACER;
 
+/// What the target asked for: behind [`text::TRACER_GOT`], or after a delay as a line of its own.
 const MKDIR: Text = text::TRACER_MKDIR;
 
 /// The bytes of a path that are read at first: few are longer, and a short read is a cheap one.
@@ -131,7 +132,7 @@ impl Tracer {
 
         if policy::creates(path) {
             let length = path.count();
-            let mode = u32::from(self.mode() as u16);
+            let mode = self.mode() as u32;
             let Some(beneath) = bytes.get_mut(policy::BENEATH.count_bytes()..=length) else {
                 return;
             };
@@ -245,12 +246,12 @@ impl Tracer {
         self.tell_speech(ME.speech(text), path);
     }
 
-    /// The same; each caller has the speech as a constant.
+    /// The same; the callers have the speech as a constant, or one of two.
     #[inline(never)]
     fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
         let notif = &self.exchange.request.notif;
         let then = if path.is_some() { MKDIR } else { text::NOTHING };
-        // Alone, this takes the mode only.
+        // As a line of its own, this takes one number, the mode.
         let first = if speech == ME.speech(MKDIR) { self.mode() } else { notif.pid.into() };
         self.tell_all(speech, path, [first, notif.id, then.0.into(), self.mode()]);
     }

@@ -49,6 +49,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("print.rs", "TABLE.bytes().get(at.0 as usize)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("memory.rs", "pid != self.owner || pid != self.target", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("memory.rs", "self.forget();", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
+    ("memory.rs", "self.file = Fd::NONE;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("memory.rs", "self.owner = pid;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("memory.rs", "self.known = false;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
     ("tracer.rs", "self.options.count == 0", "inlined where a delay or an unreadable path is told: no test measures there"),

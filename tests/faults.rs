@@ -339,7 +339,12 @@ fn a_kernel_with_longer_notifications_is_told() {
         return;
     }
     // `struct seccomp_notif_sizes`: a request, an answer, the call's data.
-    for sizes in [[0, 16, 24, 0, 64, 0], [80, 0, 0, 16, 64, 0]] {
+    for sizes in [
+        [0, 16, 24, 0, 64, 0],
+        [80, 0, 0, 16, 64, 0],
+        [145, 0, 24, 0, 64, 0],
+        [80, 0, 33, 0, 64, 0],
+    ] {
         let sizes: &'static [u8] = Box::leak(Box::new(sizes));
         let moment = Moment::new(Role::Tracer, "seccomp(GET_NOTIF_SIZES)", 1, Side::Exit);
         let case = cases::one_path(&[], 0, vec![]);
