@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io::Read;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,13 +24,16 @@ use common::{
 };
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use proptest::prelude::*;
 use seccomp_notify_min::filter::{Action, program as filter};
 use seccomp_notify_min::handover;
+use seccomp_notify_min::memory::Memory;
 use seccomp_notify_min::options::Options;
 use seccomp_notify_min::policy::Place;
-use seccomp_notify_min::sys::{Fd, Pid};
+use seccomp_notify_min::sys::{Fd, Pid, Reading};
+use seccomp_notify_min::text::name;
 use seccomp_notify_min::tracer;
 
 /// A directory outside /tmp, where nothing may ever be made.
@@ -579,6 +583,32 @@ fn a_vforked_child_is_read_as_itself() {
     assert_eq!(beneath.contents(), ["child", "first", "last"]);
 }
 
+#[test]
+fn a_process_whose_memory_cannot_be_opened_does_not_stand_in_the_targets_way() {
+    let path = c"/tmp/x";
+    let target = fork(|| {
+        close_all_but(&[]);
+        thread::sleep(LIMIT);
+        0
+    });
+    let known = Pid(target.as_raw().cast_unsigned());
+    // No process has a number like this (`PID_MAX_LIMIT`, `linux/threads.h`).
+    let nobody = Pid(1 << 30);
+    let mut memory = Memory::new(known);
+    let reads = [known, nobody, known, known].map(|pid| {
+        let mut bytes = [MaybeUninit::uninit(); 7];
+        let mut reading = Reading::new(&mut bytes);
+        memory.read(pid, path.as_ptr() as u64, &mut reading);
+        (reading.answer().result().ok(), memory.call())
+    });
+    kill(target, Signal::SIGKILL).unwrap();
+    assert_eq!(wait_within(target, LIMIT), Ended::Signal(libc::SIGKILL));
+
+    let by_call = (Some(7), name::process_vm_readv);
+    let in_vain = (None, name::process_vm_readv);
+    assert_eq!(reads, [by_call, in_vain, by_call, (Some(7), name::pread64)]);
+}
+
 /// The program that a target executes: it makes the directories that it is told to.
 const MKDIR: &std::ffi::CStr = c"/bin/mkdir";
 
@@ -651,7 +681,7 @@ fn a_pid_that_was_used_again_is_read_as_its_new_process() {
                 }
                 // Under the filter, and so is its child.
                 fork(|| {
-                    while nix::sys::signal::kill(target, None).is_ok() {
+                    while kill(target, None).is_ok() {
                         thread::sleep(std::time::Duration::from_millis(1));
                     }
                     let last = (target.as_raw() - 1).to_string();
