@@ -33,7 +33,7 @@ pub struct Memory {
     /// Whether the owner's memory has been read before.
     known: bool,
     /// [`Fd::NONE`] before it is opened, another negative number if that failed. (EPERM is the same number: after
-    /// that it is asked for each time, as before.)
+    /// that it is asked for each time.)
     file: Fd,
 }
 
@@ -54,6 +54,7 @@ impl Memory {
     pub fn read(&mut self, pid: Pid, address: u64, reading: &mut Reading) {
         if pid != self.owner || pid != self.target {
             self.forget();
+            // What failed for the one may be had for the other.
             self.file = Fd::NONE;
             self.owner = pid;
             self.known = false;

@@ -321,9 +321,9 @@ fn packed(number: Sysno, name: Text, process: Process) -> u32 {
 }
 
 /// Makes a call: again if a signal interrupted it, and once for the many places where calls are
-/// made. What it is and whose is in the packed word. Returns the
-/// kernel's word, unless that is an error which was not expected. The packed word stands where those
-/// below have it, so that none of them has to move it.
+/// made. What it is and who makes it is in the word that [`packed`] makes, which stands where the functions
+/// below have it, so that none of them has to move it. Returns the kernel's word, unless that is an error
+/// which was not expected.
 ///
 /// # Safety
 /// The call may be made.
@@ -1047,8 +1047,8 @@ pub fn recvmsg(socket: Fd) -> Option<Fd> {
 }
 
 /// Sends or receives a message that is one byte, since a stream carries no message without data, with one
-/// descriptor (`cmsg(3)`): `fd` is sent, or stands for one that does not come. Returns the one that came, or was sent, nothing at
-/// the end of the stream; any error ends the process that does this.
+/// descriptor (`cmsg(3)`): `fd` is sent, or stands for one that does not come. Returns the one that came, or was
+/// sent, nothing at the end of the stream; any error ends the process that does this.
 ///
 /// # Safety
 /// The packed call is `sendmsg(2)` or `recvmsg(2)`.

@@ -78,11 +78,7 @@ fn sweep(
     deeds: &[(Role, Deed)],
     judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
 ) {
-    if !inject::SUPPORTED {
-        common::skipped(
-            "injected failures",
-            "this architecture's registers are not known to the injector",
-        );
+    if inject::skipped() {
         return;
     }
     let begin = Instant::now();
@@ -322,19 +318,9 @@ fn assert_interrupted(run: &Run, tracer_out: &str, tracer_err: &str) {
     assert_eq!(transcript.err[2], tracer_err);
 }
 
-fn skipped() -> bool {
-    if !inject::SUPPORTED {
-        common::skipped(
-            "injected failures",
-            "this architecture's registers are not known to the injector",
-        );
-    }
-    !inject::SUPPORTED
-}
-
 #[test]
 fn a_call_that_goes_away_before_its_answer_is_told() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "ioctl(SEND)", 1, Side::Entry);
@@ -346,7 +332,7 @@ fn a_call_that_goes_away_before_its_answer_is_told() {
 
 #[test]
 fn a_call_that_goes_away_while_the_tracer_delays_is_told_and_nothing_is_made() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "nanosleep", 1, Side::Entry);
@@ -363,7 +349,7 @@ fn a_call_that_goes_away_while_the_tracer_delays_is_told_and_nothing_is_made() {
 
 #[test]
 fn a_call_that_goes_away_before_the_delay_is_told_and_nothing_is_made() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "ioctl(RECV)", 1, Side::Exit);
@@ -378,7 +364,7 @@ fn a_call_that_goes_away_before_the_delay_is_told_and_nothing_is_made() {
 
 #[test]
 fn a_call_that_goes_away_while_its_path_is_read_is_told_and_nothing_is_made() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "process_vm_readv", 1, Side::Exit);
@@ -393,7 +379,7 @@ fn a_call_that_goes_away_while_its_path_is_read_is_told_and_nothing_is_made() {
 
 #[test]
 fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let begins = Moment::new(Role::Target, "mkdir", 1, Side::Entry);
@@ -412,7 +398,7 @@ fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
 
 #[test]
 fn with_w_a_received_call_is_not_taken_away() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "process_vm_readv", 1, Side::Exit);
@@ -435,7 +421,7 @@ fn with_w_a_received_call_is_not_taken_away() {
 
 #[test]
 fn a_target_that_dies_while_the_tracer_delays_is_reported_and_nothing_is_made() {
-    if skipped() {
+    if inject::skipped() {
         return;
     }
     let moment = Moment::new(Role::Tracer, "nanosleep", 1, Side::Entry);

@@ -246,11 +246,7 @@ impl Row {
 
 #[test]
 fn every_call_may_fail_with_every_error() {
-    if !inject::SUPPORTED {
-        common::skipped(
-            "injected failures",
-            "this architecture's registers are not known to the injector",
-        );
+    if inject::skipped() {
         return;
     }
     let begin = Instant::now();
@@ -331,11 +327,7 @@ fn every_call_may_fail_with_every_error() {
 
 #[test]
 fn a_kernel_with_longer_notifications_is_told() {
-    if !inject::SUPPORTED {
-        common::skipped(
-            "injected failures",
-            "this architecture's registers are not known to the injector",
-        );
+    if inject::skipped() {
         return;
     }
     // `struct seccomp_notif_sizes`: a request, an answer, the call's data.
@@ -359,11 +351,7 @@ fn a_kernel_with_longer_notifications_is_told() {
 
 #[test]
 fn memory_that_cannot_be_opened_is_asked_for_once() {
-    if !inject::SUPPORTED {
-        common::skipped(
-            "injected failures",
-            "this architecture's registers are not known to the injector",
-        );
+    if inject::skipped() {
         return;
     }
     for call in ["readlinkat(/proc/self)", "openat(/proc/PID/mem)"] {
