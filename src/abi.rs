@@ -59,15 +59,21 @@ pub const SIGINT: u32 = general::SIGINT;
 pub const SIGKILL: u32 = general::SIGKILL;
 /// See [`SIGALRM`].
 pub const SIGPIPE: u32 = general::SIGPIPE;
-/// The signals blocked at all times (signal 1 has the lowest bit): SIGPIPE, since a closed pipe is a
-/// failure to be told, like any other.
-pub const HOLD: u64 = 1 << (SIGPIPE - 1);
-/// The same with SIGTERM.
-pub const HOLD_SIGTERM: u64 = HOLD | 1 << (SIGTERM - 1);
+/// The signals blocked at all times (signal 1 has the lowest bit): SIGPIPE and SIGXFSZ, since a closed
+/// pipe and a file that may not grow are failures to be told, like any other.
+pub const HOLD: u64 = 1 << (SIGPIPE - 1) | 1 << (SIGXFSZ - 1);
+/// The same with what the parent sends the tracer.
+pub const HOLD_PARENTS: u64 = HOLD | 1 << (SIGTERM - 1) | 1 << (SIGALRM - 1);
+/// The same as [`HOLD`] with SIGTTOU.
+pub const HOLD_SIGTTOU: u64 = HOLD | 1 << (SIGTTOU - 1);
 /// See [`SIGALRM`].
 pub const SIGSYS: u32 = general::SIGSYS;
 /// See [`SIGALRM`].
 pub const SIGTERM: u32 = general::SIGTERM;
+/// See [`SIGALRM`].
+pub const SIGTTOU: u32 = general::SIGTTOU;
+/// See [`SIGALRM`].
+pub const SIGXFSZ: u32 = general::SIGXFSZ;
 /// Replace the mask of blocked signals (`linux/signal.h`).
 pub const SIG_SETMASK: u32 = general::SIG_SETMASK;
 /// The level of socket options and control messages (`linux/socket.h`).

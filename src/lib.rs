@@ -53,6 +53,7 @@ pub mod target;
 pub mod text;
 pub mod tracer;
 
+use abi::{HOLD_PARENTS, HOLD_SIGTTOU};
 use failure::{Process, status};
 use options::Options;
 use sys::{Fd, Pid, ZStrs};
@@ -60,6 +61,8 @@ use sys::{Fd, Pid, ZStrs};
 /// The program: does what the command line asks for and ends with the exit status.
 #[inline(always)] // it is called once
 pub fn main(mut arguments: ZStrs) -> ! {
+    // Whatever was blocked before. The parent's word to the tracer is held back until that has said its first line.
+    sys::rt_sigprocmask(Process::PARENT, HOLD_PARENTS);
     let mut options = Options::default();
     let status = match options::read(&mut arguments, &mut options) {
         Ok(()) => parent::run(&options, arguments),
@@ -75,6 +78,8 @@ pub fn main(mut arguments: ZStrs) -> ! {
     };
     // When the first process ends, the kernel panics, and what a serial line has not sent yet is lost.
     if sys::getpid().or_fail(Process::PARENT) == Pid::FIRST {
+        // In the background the terminal would send it, and send it for ever where the first process ignores it.
+        sys::rt_sigprocmask(Process::PARENT, HOLD_SIGTTOU);
         sys::ioctl_drain(Fd::STDOUT).regardless();
     }
     sys::exit_group(status)

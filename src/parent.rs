@@ -1,12 +1,12 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, HOLD, HOLD_SIGTERM, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
+    AF_UNIX, AT_FDCWD, HOLD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
     SIGKILL, SIGSYS, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::Options;
-use crate::sys::{self, Fd, Fork, Pid, ZStr, ZStrs};
+use crate::sys::{self, Errno, Fd, Fork, Pid, ZStr, ZStrs};
 use crate::text::{self, Text};
 use crate::{target, tracer};
 
@@ -40,6 +40,7 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
             ME.fail(name, errno)
         }
         Ok(Fork::Child) => {
+            sys::rt_sigaction(Process::TRACER, SIGALRM, Some(nudged));
             // Without this copy of the sending end, a target that fails early ends the stream.
             begin(Process::TRACER, options, me, targets_end);
             tracer::run(options, target, tracers_end)
@@ -49,7 +50,18 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
     sys::close(targets_end).or_fail(ME);
     sys::close(tracers_end).or_fail(ME);
 
-    let target_ended = wait(target, 0);
+    // In the order in which they end: a target that is the init of a PID namespace ends when the
+    // tracer, which is killed with it, has been waited for.
+    let (mut target_ended, mut tracer_ended) = (RUNNING, RUNNING);
+    while target_ended == RUNNING {
+        let (child, ended) = wait(Pid::ANY, 0);
+        if child == target {
+            target_ended = ended;
+        } else if child == tracer {
+            // Others are those of the process that has become this program.
+            tracer_ended = ended;
+        }
+    }
     let mut said = true;
     if options.count == 0 {
         // A full device does not keep the tracer alive.
@@ -60,7 +72,9 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
     // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
     // ended it was not the parent.
     let mut expected = 0;
-    let mut tracer_ended = wait(tracer, WNOHANG);
+    if tracer_ended == RUNNING {
+        (_, tracer_ended) = wait(tracer, WNOHANG);
+    }
     if tracer_ended == RUNNING {
         if options.keep() {
             // It may not know that the target has ended.
@@ -71,7 +85,7 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
             // Somebody may have stopped it, and then it would not end.
             kill(tracer, SIGCONT);
         }
-        tracer_ended = wait(tracer, 0);
+        (_, tracer_ended) = wait(tracer, 0);
     }
 
     if !said {
@@ -86,12 +100,9 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
 /// Undoes what this process may have inherited and the demonstration cannot bear.
 #[inline(always)]
 fn settle() {
-    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
-    // the tracer's end is held back until it has said its first line.
-    sys::rt_sigprocmask(ME, HOLD_SIGTERM);
+    // Ignored signals: the tracer could not be killed, no child waited for.
     sys::rt_sigaction(ME, SIGCHLD, None);
     sys::rt_sigaction(ME, SIGTERM, None);
-    sys::rt_sigaction(ME, SIGALRM, Some(nudged));
 
     // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
     // system holds the number, and writing to it fails as to a closed one (EBADF).
@@ -105,7 +116,7 @@ fn settle() {
     }
 }
 
-/// The handler of SIGALRM, for the tracer. Kernels before 6.11 let it wait for notifications even
+/// The tracer's handler of SIGALRM. Kernels before 6.11 let it wait for notifications even
 /// when the target has ended; the parent's signal interrupts that. It may come at the one moment
 /// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
 extern "C" fn nudged(_: i32) {
@@ -118,8 +129,13 @@ extern "C" fn nudged(_: i32) {
 /// its first line before it can be killed.
 fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
     sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
-    // The parent may have died before that.
-    if sys::getppid().or_fail(me) != parent {
+    let above = sys::getppid().or_fail(me);
+    if above != parent {
+        // As under `unshare --pid` without `--fork`.
+        if above == Pid::NONE {
+            me.give_up(text::name::getppid, Errno::ESRCH, text::HINT_NAMESPACE);
+        }
+        // The parent has died before that.
         sys::exit_group(status::CHILD_FAILED)
     }
     sys::close(others_end).or_fail(me);
@@ -139,13 +155,13 @@ fn kill(child: Pid, signal: u32) {
 /// In the place of a status: the child has not ended.
 const RUNNING: u32 = u32::MAX;
 
-/// Waits for `child` and returns its status as `wait(2)` encodes it, or [`RUNNING`] if the options
-/// say not to wait.
+/// Waits for `child` and returns which one it was, and its status as `wait(2)` encodes it, or
+/// [`RUNNING`] if the options say not to wait.
 #[inline(never)]
-fn wait(child: Pid, options: u32) -> u32 {
+fn wait(child: Pid, options: u32) -> (Pid, u32) {
     let mut ended = RUNNING;
-    sys::wait4(child, &mut ended, options).or_fail(ME);
-    ended
+    let child = sys::wait4(child, &mut ended, options).or_fail(ME);
+    (child, ended)
 }
 
 /// Tells of a child that did not end as it should: with success or with `farewell`, or by the signal

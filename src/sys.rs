@@ -8,7 +8,7 @@
 //! touched (`prctl`, `ioctl`), the line holds for the numbers in [`crate::abi`] that the function is for,
 //! and the rest of the program gives it no other. The prototypes are those of section 2 of the manual.
 //!
-//! Nothing here decides, retries or prints.
+//! Nothing here decides what a failure means; of one that its caller does not expect, it has [`Speech`] tell.
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
@@ -292,16 +292,16 @@ pub struct Errors(u64);
 impl Errors {
     /// No error.
     pub const NONE: Self = Self(0);
-    /// Any error but EINTR, after which a call is made again. (And but 68 and 132, which count as 4: an error
-    /// counts as what is left of it by 64. No call here has these.)
+    /// Any error but EINTR, after which a call is made again.
     pub const ANY: Self = Self(!(1 << linux_raw_sys::errno::EINTR));
 
-    /// The errors of these numbers, which are below 64, as all are that mean anything here.
+    /// The errors of these numbers, which are below [`Self::OTHERS`], as all are that mean anything here.
     #[must_use]
     pub const fn of(numbers: &[u32]) -> Self {
         let mut set = 0;
         let mut i = 0;
         while i < numbers.len() {
+            assert!(numbers[i] < Self::OTHERS);
             set |= 1 << numbers[i];
             i += 1;
         }
@@ -310,8 +310,11 @@ impl Errors {
 
     #[inline(always)]
     fn has(self, errno: u32) -> bool {
-        self.0 >> (errno & 63) & 1 != 0
+        self.0 >> errno.min(Self::OTHERS) & 1 != 0
     }
+
+    /// This number and all above it are one element of the set. A file system of the user's own may return any (`fuse(4)`).
+    const OTHERS: u32 = 63;
 }
 
 /// A call's number and name and the process that makes it, in one word.
@@ -473,6 +476,10 @@ pub struct Pid(pub u32);
 impl Pid {
     /// The first process of a PID namespace, and of the machine where it has no other.
     pub const FIRST: Self = Self(1);
+    /// In the place of a process that another PID namespace has (`pid_namespaces(7)`).
+    pub const NONE: Self = Self(0);
+    /// Any child, where one is waited for.
+    pub const ANY: Self = Self(u32::MAX);
 }
 
 impl Meaning for Pid {
@@ -1166,7 +1173,7 @@ pub fn socketpair(domain: u32, pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`, the last one left out: the value is 0
 /// where the options say not to wait and the child has not ended
 #[inline(always)]
-pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, u32, 3> {
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, Pid, 3> {
     // SAFETY: writes `status`.
     unsafe { call!(wait4, child.0, &raw mut *status, options) }
 }

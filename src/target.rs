@@ -131,14 +131,15 @@ fn measure(options: &Options, directories: ZStrs) -> u32 {
             wrong += u64::from(is_wrong);
         }
     }
-    // Never 0, and by no more than one too many.
-    let nanoseconds = now().wrapping_sub(begin) | 1;
+    let nanoseconds = now().wrapping_sub(begin);
+    // Of one call. Neither number is 0: this only says so.
+    let picoseconds = (nanoseconds.wrapping_mul(1000) / calls.max(1)).max(1);
 
     let numbers = [
         calls,
         nanoseconds / 1_000_000,
-        nanoseconds.wrapping_mul(1000) / calls.max(1),
-        calls.wrapping_mul(1_000_000_000) / nanoseconds,
+        picoseconds,
+        1_000_000_000_000 / picoseconds,
     ];
     ME.say_about(text::MEASURED, None, numbers);
     if wrong > 0 {

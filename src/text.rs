@@ -114,6 +114,8 @@ texts! {
     HINT_CONTINUE = "-c needs Linux 5.5\n";
     /// Why the memory cannot be read.
     HINT_MEMORY = "forbidden by a sandbox or ptrace_scope\n";
+    /// Why a child's parent is nowhere.
+    HINT_NAMESPACE = "parent in another PID namespace\n";
     /// Why it can be read in no way.
     HINT_PROC = "needs /proc\n";
     /// A call failed: who, which, why; and a hint, or nothing.

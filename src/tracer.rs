@@ -3,7 +3,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::abi::{Exchange, HOLD_SIGTERM, PATH_MAX, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec};
+use crate::abi::{Exchange, HOLD_PARENTS, PATH_MAX, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec};
 use crate::arch;
 use crate::failure::{Process, Speech, status};
 use crate::handover;
@@ -145,7 +145,7 @@ impl Tracer {
             self.ends = true;
             // The target may end before the farewell is said, and the parent come to kill the
             // tracer: let it be said all the same.
-            sys::rt_sigprocmask(ME, HOLD_SIGTERM);
+            sys::rt_sigprocmask(ME, HOLD_PARENTS);
         } else if self.options.let_through() {
             self.let_call_return(0);
             self.exchange.response.resp.flags |= SECCOMP_USER_NOTIF_FLAG_CONTINUE;

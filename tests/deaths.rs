@@ -154,6 +154,29 @@ fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
 }
 
 #[test]
+fn an_alarm_ends_parent_and_target_and_the_report_is_true() {
+    let deeds = [Role::Parent, Role::Target]
+        .map(|victim| (victim, Deed::Signal(victim, Signal::SIGALRM)));
+    sweep("SIGALRM", &cases::interrupted(), &deeds, |case, run, victim, moment| {
+        // Once a process is about to end by itself, no signal ends it any more.
+        let end = run.outcome.ends[&victim];
+        if end != End::Killed(Signal::SIGALRM) && moment.call.name != "exit_group" {
+            return Err(format!("the {victim} {end:?}"));
+        }
+        report_is_true(case, run, victim, moment)
+    });
+}
+
+#[test]
+fn an_alarm_does_not_hinder_the_tracer() {
+    let deed = (Role::Tracer, Deed::Signal(Role::Tracer, Signal::SIGALRM));
+    sweep("SIGALRM", &cases::interrupted(), &[deed], |case, run, _, _| {
+        run.is_true(true)?;
+        run.completed(case, &case.made(run.directory.path()))
+    });
+}
+
+#[test]
 fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
     let deed = (Role::Target, Deed::Signal(Role::Target, Signal::SIGINT));
     sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _, moment| {

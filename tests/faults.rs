@@ -349,6 +349,26 @@ fn a_kernel_with_longer_notifications_is_told() {
     }
 }
 
+/// A file system of the user's own may answer with any number up to 511 (the kernel's `fs/fuse/dev.c`).
+#[test]
+fn an_errno_of_no_name_is_told_by_its_number() {
+    if inject::skipped() {
+        return;
+    }
+    // Some of them are EINTR, or another errno that is expected of some call, but for their upper bits.
+    for errno in [63, 64, 68, 86, 132, 196, 260, 324, 388, 452, 511] {
+        let rules = vec![(When::Each("mkdirat(never-made)"), Deed::Answer(-errno))];
+        let arguments = ["-K", "/tmp/never-made", "/bye"].map(OsStr::new);
+        let outcome =
+            inject::run(common::image(), &arguments, &Script { rules, ..Script::default() });
+        assert_eq!(outcome.status(), 0, "{outcome:#?}");
+        let err = String::from_utf8_lossy(&outcome.err);
+        let told = format!("Target process: mkdir: errno {errno}\n");
+        assert!(err.contains(&told), "{errno}: {err}");
+        assert!(err.ends_with("Target process: mkdir: Operation not permitted\n"), "{err}");
+    }
+}
+
 #[test]
 fn memory_that_cannot_be_opened_is_asked_for_once() {
     if inject::skipped() {

@@ -520,27 +520,29 @@ fn it_works_in_a_user_namespace_without_a_map() {
     works_in("a user namespace without a map", &place, image());
 }
 
-/// What makes the process the first of a PID namespace: the process that was started waits for it and
-/// ends as it does.
+/// Goes on in a child: the process that was started waits for it and ends as it does.
+fn in_a_new_process() -> Setup {
+    setup(|| {
+        // SAFETY: neither process does anything but system calls before it executes or ends.
+        unsafe {
+            let child = match libc::fork() {
+                -1 => return Err(io::Error::last_os_error()),
+                0 => return Ok(()),
+                child => child,
+            };
+            // Whoever starts this process waits until nobody has the other end of its pipe.
+            libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+            let mut status = 0;
+            while libc::waitpid(child, &raw mut status, 0) == -1 {}
+            libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 200 })
+        }
+    })
+}
+
+/// What makes the process the first of a PID namespace.
 fn first_of_a_pid_namespace() -> Setup {
-    both(
-        own_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID),
-        setup(|| {
-            // SAFETY: neither process does anything but system calls before it executes or ends.
-            unsafe {
-                let child = match libc::fork() {
-                    -1 => return Err(io::Error::last_os_error()),
-                    0 => return Ok(()),
-                    child => child,
-                };
-                // Whoever starts this process waits until nobody has the other end of its pipe.
-                libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
-                let mut status = 0;
-                while libc::waitpid(child, &raw mut status, 0) == -1 {}
-                libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 200 })
-            }
-        }),
-    )
+    let namespaces = own_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID);
+    both(namespaces, in_a_new_process())
 }
 
 /// Checks the exit status and the result lines, where the PIDs in the transcript are not those that
@@ -600,6 +602,25 @@ fn it_works_in_a_pid_namespace_with_the_proc_of_another() {
     works_among_other_pids("a PID namespace with another's /proc and its PIDs", &place);
 }
 
+/// As under `unshare --pid` without `--fork`: the target is the first process there, and its end waits
+/// for the tracer's.
+#[test]
+fn children_in_another_pid_namespace_are_told_with_status_77() {
+    let what = "children in another PID namespace";
+    let place = own_namespaces(CloneFlags::CLONE_NEWPID);
+    if !is_possible(what, &place) {
+        return;
+    }
+    for arguments in [&["/etc/c", "/bye"][..], &["-K", "/etc/c"], &["-b", "10", "/etc/c"]] {
+        let outcome = run_in(&place, image(), arguments).finish();
+        assert_eq!(outcome.ended, Ended::Status(77), "{arguments:?}: {outcome:#?}");
+        let err = outcome.err();
+        let told = "Target process: getppid: No such process\nparent in another PID namespace\n";
+        assert!(err.contains(told), "{arguments:?}: {err}");
+        assert!(err.contains("Parent: target process failed with status 77\n"), "{err}");
+    }
+}
+
 /// Forbids to wait until a terminal has sent everything, at the price of one's life.
 fn forbids_to_drain() -> Setup {
     let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
@@ -647,6 +668,36 @@ fn the_first_process_waits_until_a_console_has_sent_everything() {
         for last in ["Parent: target process has terminated\n", "Tracer: terminating <<<"] {
             assert!(outcome.out().contains(last), "{what}: {outcome:#?}");
         }
+    }
+}
+
+/// The terminal stops a background job that waits for it, all but a first process, for which the call
+/// would begin again and again.
+#[test]
+fn the_first_process_of_a_background_job_ends() {
+    let session = setup(|| {
+        nix::unistd::setsid()?;
+        // SAFETY: passes a number.
+        match unsafe { libc::ioctl(1, libc::TIOCSCTTY, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    });
+    let background = setup(|| {
+        let this = nix::unistd::Pid::from_raw(0);
+        Ok(nix::unistd::setpgid(this, this)?)
+    });
+    let job = both(first_of_a_pid_namespace(), background);
+    if !is_possible("the first process of a background job", &job) {
+        return;
+    }
+    let place = both(in_a_new_process(), both(session, job));
+    for arguments in [&["/etc/c", "/bye"][..], &["-h"]] {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let run = run_in(&place, image(), arguments).streams(|command| {
+            command.stdout(terminal.slave);
+        });
+        assert_eq!(run.finish().ended, Ended::Status(0), "{arguments:?}");
     }
 }
 
@@ -839,6 +890,17 @@ fn a_signal_that_was_blocked_is_not_lost_for_the_target() {
     assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
     assert!(outcome.out().contains("Target process: received signal\n"), "{outcome:#?}");
     assert!(outcome.err().contains("Target process: mkdir: Interrupted system call\n"));
+}
+
+#[test]
+fn an_alarm_that_was_set_ends_the_program() {
+    let place = setup(|| {
+        nix::unistd::alarm::set(1);
+        Ok(())
+    });
+    let outcome = run_in(&place, image(), &["-d", "5", "/etc/c"]).grace(common::LIMIT).finish();
+    assert_eq!(outcome.ended, Ended::Signal(libc::SIGALRM), "{outcome:#?}");
+    assert!(outcome.out().contains("Tracer: delaying"), "{outcome:#?}");
 }
 
 #[test]

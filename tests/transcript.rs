@@ -136,8 +136,6 @@ fn into_a_short_file(arguments: &[OsString]) -> Outcome {
             command.stdout(file.try_clone().unwrap()).stderr(Stdio::null());
         })
         .before(|| {
-            // SAFETY: ignores a signal.
-            unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
             setrlimit(Resource::RLIMIT_FSIZE, SHORT as u64, SHORT as u64)?;
             Ok(())
         });

@@ -73,7 +73,6 @@ const EINTR: isize = 4;
 const ECHILD: isize = 10;
 const SIGINT: usize = 2;
 const SIGKILL: usize = 9;
-const SIGXFSZ: usize = 25;
 const SIGCHLD: usize = 17;
 const RLIMIT_FSIZE: usize = 1;
 const MFD_CLOEXEC: usize = 1;
@@ -211,11 +210,8 @@ unsafe fn run(way: u8, argv: *const usize) {
             must(raw_syscall!(Sysno::dup3, out.1, 1, 0));
             must(raw_syscall!(Sysno::dup3, err.1, 2, 0));
             if way == WAY_SHORT_FILE {
-                // struct sigaction: the handler SIG_IGN, and nothing in the rest.
-                let (ignore, short) = ([1_usize, 0, 0, 0], [SHORT; 2]);
-                let (ignore, short) = (&raw const ignore as usize, &raw const short as usize);
-                must(raw_syscall!(Sysno::rt_sigaction, SIGXFSZ, ignore, 0, 8));
-                must(raw_syscall!(Sysno::prlimit64, 0, RLIMIT_FSIZE, short, 0));
+                let short = [SHORT; 2];
+                must(raw_syscall!(Sysno::prlimit64, 0, RLIMIT_FSIZE, &raw const short as usize, 0));
             }
             let nobody: usize = 0;
             raw_syscall!(Sysno::execve, *argv, argv as usize, &raw const nobody as usize);
