@@ -1,8 +1,8 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, HOLD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
-    SIGKILL, SIGSYS, SIGTERM, WNOHANG, itimerval, timeval,
+    AF_UNIX, AT_FDCWD, HOLD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS,
+    SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::Options;

@@ -295,7 +295,10 @@ impl Errors {
     /// Any error but EINTR, after which a call is made again.
     pub const ANY: Self = Self(!(1 << linux_raw_sys::errno::EINTR));
 
-    /// The errors of these numbers, which are below [`Self::OTHERS`], as all are that mean anything here.
+    /// The errors of these numbers.
+    ///
+    /// # Panics
+    /// While it is compiled, if one is not below 63; all that mean anything here are.
     #[must_use]
     pub const fn of(numbers: &[u32]) -> Self {
         let mut set = 0;
@@ -313,7 +316,8 @@ impl Errors {
         self.0 >> errno.min(Self::OTHERS) & 1 != 0
     }
 
-    /// This number and all above it are one element of the set. A file system of the user's own may return any (`fuse(4)`).
+    /// This number and all above it are one element of the set. Only file systems return them, one in user
+    /// space any up to 511 (the kernel's `fs/fuse/dev.c`).
     const OTHERS: u32 = 63;
 }
 

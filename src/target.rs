@@ -135,12 +135,7 @@ fn measure(options: &Options, directories: ZStrs) -> u32 {
     // Of one call. Neither number is 0: this only says so.
     let picoseconds = (nanoseconds.wrapping_mul(1000) / calls.max(1)).max(1);
 
-    let numbers = [
-        calls,
-        nanoseconds / 1_000_000,
-        picoseconds,
-        1_000_000_000_000 / picoseconds,
-    ];
+    let numbers = [calls, nanoseconds / 1_000_000, picoseconds, 1_000_000_000_000 / picoseconds];
     ME.say_about(text::MEASURED, None, numbers);
     if wrong > 0 {
         ME.say(text::WRONG, [wrong]);

@@ -43,19 +43,19 @@ use perf_event_open_sys::{ioctls, perf_event_open};
 /// and why.
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; says so without a panic"),
-    ("print.rs", "let Some(string) = self.string", "a text with a string always comes with one"),
+    ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; written so that there is no panicking code"),
+    ("print.rs", "let Some(string) = self.string", "a text with a string comes with one, but for the usage error of an empty argument vector, before Linux 5.18"),
     ("print.rs", "self.next_number = self.next_number.wrapping_sub(1)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("print.rs", "TABLE.bytes().get(at.0 as usize)", "an errno without a text: nothing gives one here; a test of the library does"),
-    ("memory.rs", "pid != self.owner || pid != self.target", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
-    ("memory.rs", "self.forget();", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
-    ("memory.rs", "self.file = Fd::NONE;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
-    ("memory.rs", "self.owner = pid;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
-    ("memory.rs", "self.known = false;", "another process under the filter: a test's own target has one, and a tracer that is not in this image"),
+    ("memory.rs", "pid != self.owner || pid != self.target", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
+    ("memory.rs", "self.forget();", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
+    ("memory.rs", "self.file = Fd::NONE;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
+    ("memory.rs", "self.owner = pid;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
+    ("memory.rs", "self.known = false;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
     ("tracer.rs", "self.options.count == 0", "inlined where a delay or an unreadable path is told: no test measures there"),
     ("tracer.rs", "match handover::receive(socket)", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
-    ("sys.rs", "memory[..RUN_ROOM].iter_mut()", "no number has so many digits; says so without a panic"),
-    ("tracer.rs", "bytes.get_mut(policy::BENEATH", "the path was just found to begin with that; says so without a panic"),
+    ("sys.rs", "memory[..RUN_ROOM].iter_mut()", "no number has so many digits; written so that there is no panicking code"),
+    ("tracer.rs", "bytes.get_mut(policy::BENEATH", "the path was just found to begin with that; written so that there is no panicking code"),
     ("tracer.rs", "read < room", "a path of 4,096 bytes and more, or none: the target's own call would not take it; a test's own target does"),
     ("tracer.rs", "let hint = match errno", "EIO, EINVAL, EFAULT: the address of a path of this target is always good; a test's own target has others"),
 ];

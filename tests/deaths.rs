@@ -155,8 +155,8 @@ fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
 
 #[test]
 fn an_alarm_ends_parent_and_target_and_the_report_is_true() {
-    let deeds = [Role::Parent, Role::Target]
-        .map(|victim| (victim, Deed::Signal(victim, Signal::SIGALRM)));
+    let deeds =
+        [Role::Parent, Role::Target].map(|victim| (victim, Deed::Signal(victim, Signal::SIGALRM)));
     sweep("SIGALRM", &cases::interrupted(), &deeds, |case, run, victim, moment| {
         // Once a process is about to end by itself, no signal ends it any more.
         let end = run.outcome.ends[&victim];

@@ -110,8 +110,12 @@ fn the_manual_explains_each_hint_that_the_program_gives() {
         text::HINT_KILLABLE,
         text::HINT_CONTINUE,
         text::HINT_MEMORY,
+        text::HINT_NAMESPACE,
         text::HINT_PROC,
     ];
+    let source = read("src/text.rs");
+    let written = source.lines().filter(|line| line.trim_start().starts_with("HINT_")).count();
+    assert_eq!(hints.len(), written, "a hint is missing here");
     let hints: BTreeSet<String> = hints.into_iter().map(plain).collect();
     assert_eq!(explained, hints);
 }
