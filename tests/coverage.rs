@@ -45,8 +45,6 @@ use perf_event_open_sys::{ioctls, perf_event_open};
 const KNOWN: &[(&str, &str, &str)] = &[
     ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; written so that there is no panicking code"),
     ("print.rs", "let Some(string) = self.string", "a text with a string comes with one, but for the usage error of an empty argument vector, before Linux 5.18"),
-    ("print.rs", "self.next_number = self.next_number.wrapping_sub(1)", "an errno without a text: nothing gives one here; a test of the library does"),
-    ("print.rs", "TABLE.bytes().get(at.0 as usize)", "an errno without a text: nothing gives one here; a test of the library does"),
     ("memory.rs", "pid != self.owner || pid != self.target", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
     ("memory.rs", "self.forget();", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
     ("memory.rs", "self.file = Fd::NONE;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),

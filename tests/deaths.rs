@@ -158,9 +158,8 @@ fn an_alarm_ends_parent_and_target_and_the_report_is_true() {
     let deeds =
         [Role::Parent, Role::Target].map(|victim| (victim, Deed::Signal(victim, Signal::SIGALRM)));
     sweep("SIGALRM", &cases::interrupted(), &deeds, |case, run, victim, moment| {
-        // Once a process is about to end by itself, no signal ends it any more.
         let end = run.outcome.ends[&victim];
-        if end != End::Killed(Signal::SIGALRM) && moment.call.name != "exit_group" {
+        if end != End::Killed(Signal::SIGALRM) && goes_on(run, moment, victim) {
             return Err(format!("the {victim} {end:?}"));
         }
         report_is_true(case, run, victim, moment)
@@ -190,13 +189,7 @@ fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
                 .any(|seen| seen.call.name == "rt_sigaction(SIGINT)" && seen.result == Some(0));
             return if handled { Err("killed in spite of the handler".into()) } else { Ok(()) };
         }
-        // Once the target is about to end, no handler runs any more.
-        let stops = &run.outcome.stops;
-        let sent = stops.iter().position(|it| it == moment).unwrap();
-        let handled = stops[sent + 1..]
-            .iter()
-            .any(|it| it.call.role == Role::Target && it.call.name != "exit_group");
-        is_plausible(case, run, &[libc::EINTR], handled)
+        is_plausible(case, run, &[libc::EINTR], goes_on(run, moment, Role::Target))
     });
 }
 
@@ -212,6 +205,14 @@ fn whoever_is_stopped_and_continued_goes_on_as_if_nothing_had_been() {
         // it finds the directory there. After /bye nobody listens to another one.
         is_plausible(case, run, &[libc::EEXIST, libc::ENOSYS], false)
     });
+}
+
+/// Whether a process does anything after this moment but end: once it is about to end, a signal changes
+/// nothing any more.
+fn goes_on(run: &Run, moment: &Moment, role: Role) -> bool {
+    let stops = &run.outcome.stops;
+    let sent = stops.iter().position(|it| it == moment).unwrap();
+    stops[sent + 1..].iter().any(|it| it.call.role == role && it.call.name != "exit_group")
 }
 
 /// Whether a run did its work but for one call, whose notification may have gone away at any moment, or
