@@ -59,7 +59,7 @@ pub const SIGINT: u32 = general::SIGINT;
 pub const SIGKILL: u32 = general::SIGKILL;
 /// See [`SIGALRM`].
 pub const SIGPIPE: u32 = general::SIGPIPE;
-/// The signals blocked at all times (signal 1 has the lowest bit): SIGPIPE and SIGXFSZ, since a closed
+/// The signals blocked throughout the demonstration (signal 1 has the lowest bit): SIGPIPE and SIGXFSZ, since a closed
 /// pipe and a file that may not grow are failures to be told, like any other.
 pub const HOLD: u64 = 1 << (SIGPIPE - 1) | 1 << (SIGXFSZ - 1);
 /// The same with what the parent sends the tracer.

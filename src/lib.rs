@@ -53,7 +53,7 @@ pub mod target;
 pub mod text;
 pub mod tracer;
 
-use abi::{HOLD_PARENTS, HOLD_SIGTTOU};
+use abi::HOLD_SIGTTOU;
 use failure::{Process, status};
 use options::Options;
 use sys::{Fd, Pid, ZStrs};
@@ -61,8 +61,6 @@ use sys::{Fd, Pid, ZStrs};
 /// The program: does what the command line asks for and ends with the exit status.
 #[inline(always)] // it is called once
 pub fn main(mut arguments: ZStrs) -> ! {
-    // Whatever was blocked before. The parent's word to the tracer is held back until that has said its first line.
-    sys::rt_sigprocmask(Process::PARENT, HOLD_PARENTS);
     let mut options = Options::default();
     let status = match options::read(&mut arguments, &mut options) {
         Ok(()) => parent::run(&options, arguments),

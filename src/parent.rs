@@ -1,8 +1,8 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, HOLD, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS,
-    SIGTERM, WNOHANG, itimerval, timeval,
+    AF_UNIX, AT_FDCWD, HOLD, HOLD_PARENTS, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
+    SIGKILL, SIGSYS, SIGTERM, WNOHANG, itimerval, timeval,
 };
 use crate::failure::{Process, status};
 use crate::options::Options;
@@ -100,7 +100,9 @@ pub fn run(options: &Options, directories: ZStrs) -> u32 {
 /// Undoes what this process may have inherited and the demonstration cannot bear.
 #[inline(always)]
 fn settle() {
-    // Ignored signals: the tracer could not be killed, no child waited for.
+    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
+    // what the parent sends the tracer is held back until it has said its first line.
+    sys::rt_sigprocmask(ME, HOLD_PARENTS);
     sys::rt_sigaction(ME, SIGCHLD, None);
     sys::rt_sigaction(ME, SIGTERM, None);
 

@@ -316,8 +316,8 @@ impl Errors {
         self.0 >> errno.min(Self::OTHERS) & 1 != 0
     }
 
-    /// This number and all above it are one element of the set. Only file systems return them, one in user
-    /// space any up to 511 (the kernel's `fs/fuse/dev.c`).
+    /// This number and all above it are one element of the set: none of them is told from another here.
+    /// A file system in user space may return any up to 511 (the kernel's `fs/fuse/dev.c`).
     const OTHERS: u32 = 63;
 }
 

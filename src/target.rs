@@ -132,7 +132,7 @@ fn measure(options: &Options, directories: ZStrs) -> u32 {
         }
     }
     let nanoseconds = now().wrapping_sub(begin);
-    // Of one call. Neither number is 0: this only says so.
+    // Of one call. Nothing is divided by 0: there was a call, and a coarse clock may not have moved.
     let picoseconds = (nanoseconds.wrapping_mul(1000) / calls.max(1)).max(1);
 
     let numbers = [calls, nanoseconds / 1_000_000, picoseconds, 1_000_000_000_000 / picoseconds];

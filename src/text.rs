@@ -116,7 +116,7 @@ texts! {
     HINT_MEMORY = "forbidden by a sandbox or ptrace_scope\n";
     /// Why a child's parent is nowhere.
     HINT_NAMESPACE = "parent in another PID namespace\n";
-    /// Why it can be read in no way.
+    /// Why the memory can be read in no way.
     HINT_PROC = "needs /proc\n";
     /// A call failed: who, which, why; and a hint, or nothing.
     FAILED = "{p}{t}: {e}\n{t}";
