@@ -39,17 +39,21 @@ use perf_event_open_sys::bindings::{
 };
 use perf_event_open_sys::{ioctls, perf_event_open};
 
+/// A reason that several have.
+const OF_ANOTHER: &str = "for a notification of another process than the target, which this target never has; \
+    tests/hostile.rs makes some for the library's tracer";
+
 /// Branches that no test sees going both ways, and lines that none reaches: the line's file, a part of it,
 /// and why.
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
     ("print.rs", "rest.get(written..)", "the kernel writes no more than it is given; written so that there is no panicking code"),
     ("print.rs", "let Some(string) = self.string", "a text with a string comes with one, but for the usage error of an empty argument vector, before Linux 5.18"),
-    ("memory.rs", "pid != self.owner || pid != self.target", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
-    ("memory.rs", "self.forget();", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
-    ("memory.rs", "self.file = Fd::NONE;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
-    ("memory.rs", "self.owner = pid;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
-    ("memory.rs", "self.known = false;", "for a notification of another process than the target, which this target never has; tests/hostile.rs makes some for the library's tracer"),
+    ("memory.rs", "pid != self.owner || pid != self.target", OF_ANOTHER),
+    ("memory.rs", "self.forget();", OF_ANOTHER),
+    ("memory.rs", "self.file = Fd::NONE;", OF_ANOTHER),
+    ("memory.rs", "self.owner = pid;", OF_ANOTHER),
+    ("memory.rs", "self.known = false;", OF_ANOTHER),
     ("tracer.rs", "self.options.count == 0", "inlined where a delay or an unreadable path is told: no test measures there"),
     ("tracer.rs", "match handover::receive(socket)", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
     ("sys.rs", "memory[..RUN_ROOM].iter_mut()", "no number has so many digits; written so that there is no panicking code"),
