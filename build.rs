@@ -1,49 +1,64 @@
 //! Tells the linker how the program is put together. Nothing is generated or compiled here.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=linker/image.ld");
-    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    println!("cargo::rerun-if-changed=.cargo/config.toml");
+    let target = env::var("TARGET").expect("cargo sets it").to_uppercase().replace('-', "_");
+    println!("cargo::rerun-if-env-changed=CARGO_TARGET_{target}_LINKER");
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let is_driver = is_compiler_driver();
 
-    // A C compiler as linker is told in its own way; a linker called directly (.cargo/config.toml)
-    // knows of no start-up files and takes its options as they stand.
-    let linker = env::var("RUSTC_LINKER").unwrap_or_default();
-    let stem = Path::new(&linker).file_stem().unwrap_or_default().to_string_lossy();
-    let direct = stem.ends_with("lld");
-    let link = |argument: &str| match argument.strip_prefix("-Wl,") {
-        Some(options) if direct => {
-            for option in options.split(',') {
-                println!("cargo::rustc-link-arg-bins={option}");
-            }
-        }
-        _ if direct && argument == "-nostartfiles" => {}
-        _ => println!("cargo::rustc-link-arg-bins={argument}"),
-    };
-
-    // No C start-up files and no C library: `_start` is ours.
-    link("-nostartfiles");
-    link("-nostdlib");
-    // No interpreter, no dynamic section, no relocation at start: fixed addresses.
+    // No interpreter and no dynamic section; fixed addresses, so nothing is relocated at the start.
     link("-static");
     link("-no-pie");
-    // The default is for debuggers of other programs.
-    link("-Wl,--build-id=none");
-
-    // A build without optimization needs writable data and does not fit the image's layout.
-    if env::var("PROFILE").as_deref() == Ok("release") {
-        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-        link(&format!("-Wl,-T,{root}/linker/image.ld"));
-        link("-Wl,--orphan-handling=error");
-        // The image brings its own headers. Debuggers want sections and symbols: the profile for them
-        // leaves the wrapping to the linker.
-        if env::var("DEBUG").as_deref() == Ok("false") {
-            link("-Wl,--oformat=binary");
-        }
-        link("-Wl,--no-eh-frame-hdr");
-        link("-Wl,-z,norelro");
-        // lld lets a string that another one ends with be a part of that.
-        link("-Wl,-O2");
+    // No C start-up files: the entry point is the program's own. A linker that is called directly adds none.
+    if is_driver {
+        link("-nostartfiles");
     }
+    if !is_workspace_root(&root) {
+        // The profiles of another workspace may lack `panic = "abort"`. Then rustc wants std, which wants a C
+        // library and writable data (src/main.rs), and the layout of the linker has to do.
+        link("-e");
+        link("program_start");
+        return;
+    }
+    // No build ID: linker/image.ld leaves notes out, and GNU ld would warn.
+    if is_driver {
+        link("-nostdlib");
+        link("-Wl,--build-id=none");
+    } else {
+        link("--build-id=none");
+    }
+    // Where what lies, and what is left out. As an argument of its own the path may have any bytes in it.
+    link("-T");
+    link(root.join("linker/image.ld").to_str().expect("cargo builds in paths of UTF-8 only"));
+}
+
+/// One argument for the linker, when it links a program of this package.
+fn link(argument: &str) {
+    println!("cargo::rustc-link-arg-bins={argument}");
+}
+
+/// Whether the linker is a compiler, such as gcc or clang, which calls the linker proper.
+fn is_compiler_driver() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let in_flags = flags.rsplit_once("linker=").map(|(_, rest)| rest.split('\x1f').next());
+    let linker = in_flags.flatten().map(str::to_owned).or(env::var("RUSTC_LINKER").ok());
+    let linker = PathBuf::from(linker.unwrap_or_default());
+    let stem = linker.file_stem().unwrap_or_default().to_string_lossy();
+    !(stem.ends_with("ld") || stem == "ld.bfd")
+}
+
+/// Whether the package is built by itself, with the profiles of its own Cargo.toml, and not as a member of
+/// another workspace.
+fn is_workspace_root(root: &Path) -> bool {
+    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    cargo.args(["locate-project", "--workspace", "--message-format", "plain"]).current_dir(root);
+    let output = cargo.output().expect("cargo can be started");
+    let manifest = String::from_utf8_lossy(&output.stdout);
+    !output.status.success() || Path::new(manifest.trim_end()) == root.join("Cargo.toml")
 }

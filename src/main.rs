@@ -1,5 +1,4 @@
-//! The freestanding shell around the library: the entry point, and what the compiler expects of a
-//! program that has no C library.
+//! The entry point, and what the compiler expects of a program that has no C library.
 #![no_std]
 #![no_main]
 
@@ -9,76 +8,90 @@ use seccomp_notify_min::{main, start, sys};
 
 start!(entry);
 
-/// Where `_start` goes, with the initial stack pointer.
+/// Where the entry point goes, with the initial stack pointer.
 extern "C" fn entry(stack: NonNull<usize>) -> ! {
     // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program.
     let arguments = unsafe { sys::arguments(stack) };
     main(arguments)
 }
 
-/// Nothing here panics: the image contains no call of this, and a test says so. A build without
-/// optimization contains calls that are never made.
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    sys::exit_group(PANICKED)
+/// What `core` wants of a program without `std`. Nothing here panics, and a test makes sure that the release
+/// image has no call of the handler. A build without optimization has calls that are never made.
+#[cfg(panic = "abort")]
+mod panic {
+    use seccomp_notify_min::sys;
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo) -> ! {
+        /// The exit status of SIGABRT in a shell, as of a program with a C library that panics.
+        const PANICKED: u32 = 134;
+        sys::exit_group(PANICKED)
+    }
+
+    /// `core` is compiled for unwinding and names this in its tables. The tables are not linked, and nothing
+    /// unwinds.
+    #[unsafe(no_mangle)]
+    extern "C" fn rust_eh_personality() {}
 }
 
-/// The status of SIGABRT in a shell, as programs with a C library end when they panic.
-const PANICKED: u32 = 134;
+/// A workspace whose profile does not say `panic = "abort"` builds for unwinding, and for that rustc wants a
+/// library that can unwind. Nothing of it is called, so nothing of it is linked.
+#[cfg(panic = "unwind")]
+extern crate std;
 
-/// The standard library's unwinding tables name this; with `panic = "abort"` it is never called.
-#[cfg(debug_assertions)]
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
-
-/// What the compiler calls for larger copies and fills, under the names that it expects
-/// (`core`, "How to use the core library"). Where the release build has no use for one, the linker
-/// drops it.
+/// The functions that the compiler calls to copy, fill and compare memory, under the names that it expects
+/// (`core`, "How to use the core library"). Those that the program does not need are not linked.
 mod memory {
+    use core::ffi::{c_char, c_int, c_void};
     use core::ptr::{read_volatile, write_volatile};
+
+    // The loops read or write volatile: a plain loop would be compiled into a call of the same function.
 
     /// `void *memcpy(void *to, const void *from, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
+        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
         for i in 0..length {
-            // SAFETY: by memcpy's contract. Volatile, so that the loop is not taken for a memcpy.
-            unsafe { to.add(i).write(read_volatile(from.add(i))) }
+            // SAFETY: by the contract of memcpy.
+            unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
         }
         to
     }
 
     /// `void *memmove(void *to, const void *from, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
         if to.cast_const() <= from {
-            // SAFETY: by memmove's contract; forwards, no byte is overwritten before it is read.
+            // SAFETY: by the contract of memmove; forwards, each byte is read before it is overwritten.
             return unsafe { memcpy(to, from, length) };
         }
+        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
         for i in (0..length).rev() {
-            // SAFETY: by memmove's contract; backwards, likewise.
-            unsafe { to.add(i).write(read_volatile(from.add(i))) }
+            // SAFETY: by the contract of memmove; backwards, likewise.
+            unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
         }
         to
     }
 
     /// `void *memset(void *to, int byte, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u8 {
+    unsafe extern "C" fn memset(to: *mut c_void, byte: c_int, length: usize) -> *mut c_void {
         for i in 0..length {
-            // SAFETY: by memset's contract. Volatile, so that the loop is not taken for a memset.
-            unsafe { write_volatile(to.add(i), byte as u8) }
+            // SAFETY: by the contract of memset.
+            unsafe { write_volatile(to.cast::<u8>().add(i), byte as u8) }
         }
         to
     }
 
     /// `int memcmp(const void *a, const void *b, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, length: usize) -> i32 {
+    unsafe extern "C" fn memcmp(a: *const c_void, b: *const c_void, length: usize) -> c_int {
+        let (a, b) = (a.cast::<u8>(), b.cast::<u8>());
         for i in 0..length {
-            // SAFETY: by memcmp's contract. Volatile, so that the loop is not taken for a memcmp.
+            // SAFETY: by the contract of memcmp.
             let (a, b) = unsafe { (read_volatile(a.add(i)), read_volatile(b.add(i))) };
             if a != b {
-                return i32::from(a) - i32::from(b);
+                return c_int::from(a) - c_int::from(b);
             }
         }
         0
@@ -86,16 +99,16 @@ mod memory {
 
     /// `int bcmp(const void *a, const void *b, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, length: usize) -> i32 {
-        // SAFETY: the same contract.
+    unsafe extern "C" fn bcmp(a: *const c_void, b: *const c_void, length: usize) -> c_int {
+        // SAFETY: by the same contract.
         unsafe { memcmp(a, b, length) }
     }
 
     /// `size_t strlen(const char *string)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn strlen(string: *const u8) -> usize {
+    unsafe extern "C" fn strlen(string: *const c_char) -> usize {
         let mut length = 0;
-        // SAFETY: by strlen's contract. Volatile, so that the loop is not taken for a strlen.
+        // SAFETY: by the contract of strlen.
         while unsafe { read_volatile(string.add(length)) } != 0 {
             length += 1;
         }

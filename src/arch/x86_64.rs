@@ -9,10 +9,6 @@ use crate::sys::{Call, Fork, ZStr, call};
 
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
-/// The architecture's number in the image's header, where linker/image.ld puts it (`linux/elf-em.h`).
-#[used]
-#[unsafe(link_section = ".machine")]
-static MACHINE: u16 = linux_raw_sys::ptrace::EM_X86_64 as u16;
 /// The call that the filter notifies.
 pub const NOTIFIED: Sysno = Sysno::mkdir;
 /// Call numbers from here on are x32's (`asm/unistd.h`).
@@ -27,14 +23,14 @@ pub const FORK: usize = 0;
 /// The number of `mkdir`'s arguments.
 pub const MKDIR: usize = 2;
 
-/// Defines `_start`: the kernel enters here with the stack pointer at argc (System V ABI, AMD64
+/// Defines the entry point: the kernel enters here with the stack pointer at argc (System V ABI, AMD64
 /// supplement, 3.4.1), 16-aligned, so that one `call` leaves it as a function expects it.
 #[macro_export]
 macro_rules! start {
     ($entry:path) => {
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn _start() -> ! {
+        unsafe extern "C" fn program_start() -> ! {
             core::arch::naked_asm!("mov rdi, rsp", "call {}", sym $entry)
         }
     };
