@@ -166,7 +166,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("cargo install --path .", "installs for its reader what cargo build --release builds"),
     (
-        "cargo run --manifest-path tools/release/Cargo.toml",
+        "cargo run --manifest-path .tools/release/Cargo.toml",
         "tests/release.rs does, in two copies of the project",
     ),
     (
@@ -310,7 +310,7 @@ fn anchor(heading: &str) -> String {
 }
 
 /// The packages of their own in the project's folder, which cargo leaves out when it packages the crate.
-const PACKAGES: &[&str] = &["fuzz", "tools/release"];
+const PACKAGES: &[&str] = &[".tools/fuzz", ".tools/release"];
 
 #[test]
 fn every_link_leads_somewhere() {

@@ -1,6 +1,6 @@
 //! The release archives: two copies of the project in different folders, with sources of different ages, by people
 //! with different homes, languages and time zones, decades apart by their clocks, give the same bytes, and what
-//! is in them is what README.md says. `cargo test --test release -- --ignored` runs it: it builds tools/release
+//! is in them is what README.md says. `cargo test --test release -- --ignored` runs it: it builds .tools/release
 //! and the program twice from nothing, and the crates' sources come from the copies that cargo has kept, or over
 //! the network where it has none.
 
@@ -85,7 +85,7 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
     // What is not there comes over the network, whose certificates are of the true day.
     let script = format!(
         "umask {}
-        tool=tools/release/Cargo.toml
+        tool=.tools/release/Cargo.toml
         host=$(rustc -vV | sed -n 's/^host: //p')
         cargo fetch --quiet --locked
         cargo fetch --quiet --locked --target \"$host\" --manifest-path $tool
@@ -192,8 +192,8 @@ fn keep_registry(cargo_home: &Path) {
 #[test]
 #[ignore = "builds everything twice: cargo test --test release -- --ignored"]
 fn two_builds_have_the_same_bytes() {
-    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/release").is_dir() {
-        skipped("the release archives", "tools/release is not in this copy of the project");
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/release").is_dir() {
+        skipped("the release archives", ".tools/release is not in this copy of the project");
         return;
     }
     let room = tempfile::tempdir().expect("a directory can be made");

@@ -1,4 +1,4 @@
-//! The architectures, and how the images for each are made here: the program by tools/release, and it is taken out
+//! The architectures, and how the images for each are made here: the program by .tools/release, and it is taken out
 //! of the archive that a user would get; with the toolchain's own target where it has it, and otherwise with Debian's
 //! compiler and a `core` built along.
 
@@ -89,7 +89,7 @@ pub enum Unbuilt {
 /// Builds the images for `architecture`.
 pub fn build(architecture: &Architecture) -> Result<Images, Unbuilt> {
     // A packaged crate has no other packages in it.
-    for folder in ["tools/release", "tests/kernels/under-filter", "tests/kernels/watch"] {
+    for folder in [".tools/release", "tests/kernels/under-filter", "tests/kernels/watch"] {
         if !host::project().join(folder).is_dir() {
             let reason = format!("{folder} is not in this copy of the project");
             return Err(Unbuilt::NoToolchain(reason));
@@ -153,7 +153,7 @@ impl Toolchain {
     /// Makes the release archive and returns the program in it.
     fn released(&self, architecture: &Architecture) -> Result<Vec<u8>, String> {
         let target = build_folder(architecture);
-        let manifest = host::project().join("tools/release/Cargo.toml");
+        let manifest = host::project().join(".tools/release/Cargo.toml");
         // The tool by the toolchain's own, whoever builds the program; it is the same for all.
         let tools = host::project().join("target/kernels/tool");
         let tool = tools.join("debug/seccomp-notify-min-release");
@@ -201,10 +201,11 @@ impl Toolchain {
         };
         without_ours(&mut cargo)
             .env("CARGO_TARGET_DIR", &target)
-            .args(["build", "--quiet", "--release", "--locked", "--target", architecture.triple])
+            .args(["build", "--quiet", "--release", "--locked", "--example", name])
+            .args(["--target", architecture.triple])
             .current_dir(host::project().join("tests/kernels").join(name));
         checked(&mut cargo, LIMIT)?;
-        let file = target.join(architecture.triple).join("release").join(name);
+        let file = target.join(architecture.triple).join("release/examples").join(name);
         fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))
     }
 }

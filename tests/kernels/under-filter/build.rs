@@ -3,10 +3,10 @@
 fn main() {
     let linker = std::env::var("RUSTC_LINKER").unwrap_or_default();
     if !linker.ends_with("lld") {
-        println!("cargo::rustc-link-arg-bins=-nostartfiles");
-        println!("cargo::rustc-link-arg-bins=-nostdlib");
+        println!("cargo::rustc-link-arg-examples=-nostartfiles");
+        println!("cargo::rustc-link-arg-examples=-nostdlib");
     }
-    println!("cargo::rustc-link-arg-bins=-static");
-    println!("cargo::rustc-link-arg-bins=-no-pie");
-    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    for argument in ["-static", "-no-pie", "-e", "program_start"] {
+        println!("cargo::rustc-link-arg-examples={argument}");
+    }
 }

@@ -14,7 +14,7 @@ use syscalls::{Sysno, raw_syscall};
 
 start!(entry);
 
-static FILTER: [abi::sock_filter; LENGTH] = program(Action::NOTIFY);
+static FILTER: [abi::sock_filter; LENGTH] = program(Action::Notify);
 
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 const SECCOMP_SET_MODE_FILTER: usize = 1;

@@ -1,4 +1,4 @@
-//! The policy's path walk, compared with a plain model of a small tree below /tmp: the input is paths, cut
+//! How the policy resolves paths, compared with a plain model of a small tree below /tmp: the input is paths, cut
 //! at line ends, to be made one after another.
 //!
 //! It happens in a mount namespace of its own, where /tmp and /mnt are new and empty: nothing else on this
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
-use seccomp_notify_min::policy::Place;
+use seccomp_notify_min::policy::Tmp;
 
 /// What stands in the tree before each input: the components, and what is there.
 const TREE: &[(&[&str], Node)] = &[
@@ -106,15 +106,15 @@ fuzz_target!(init: set_up(), |input: &[u8]| {
         .map(|(path, node)| (path.iter().map(|name| name.as_bytes().to_vec()).collect(), *node))
         .collect();
     // Its descriptor of /tmp stays: one for all inputs.
-    thread_local!(static PLACE: std::cell::RefCell<Place> = std::cell::RefCell::new(Place::new()));
+    thread_local!(static TMP: std::cell::RefCell<Tmp> = const { std::cell::RefCell::new(Tmp::new()) });
     let mut made = vec![];
     for path in input.split(|&byte| byte == b'\n') {
         if path.contains(&0) {
             continue;
         }
         let mut beneath = [path, b"\0"].concat();
-        let found = PLACE.with_borrow_mut(|place| place.make(&mut beneath, 0o700));
-        let found = found.result().map(drop).map_err(|errno| Errno::from_raw(errno.into_raw()));
+        let found = TMP.with_borrow_mut(|tmp| tmp.make(&mut beneath, 0o700));
+        let found = found.map_err(|errno| Errno::from_raw(errno.number() as i32));
         let wanted = model(&mut tree, path);
         assert_eq!(found, wanted.as_ref().map(drop).map_err(|errno| *errno));
         if let Ok(components) = wanted {

@@ -204,7 +204,7 @@ impl Toolchain {
              \n\
              The source is {source},\n\
              with this compiler, these bytes are made again by\n\
-             \n    cargo run --manifest-path tools/release/Cargo.toml -- --arch {name}\n\
+             \n    cargo run --manifest-path .tools/release/Cargo.toml -- --arch {name}\n\
              \n\
              {NAME}.debug is the same program with symbols, for debuggers; its source is expected in\n\
              /usr/src/{NAME}-{version}. SHA256SUMS is for sha256sum -c.\n"

@@ -25,7 +25,7 @@ use image::{Architecture, Toolchain};
 const NAME: &str = "seccomp-notify-min";
 
 const HELP: &str = "\
-usage: cargo run --manifest-path tools/release/Cargo.toml -- [options]
+usage: cargo run --manifest-path .tools/release/Cargo.toml -- [options]
   --out DIR      where the archives go (target/dist)
   --arch ARCH    x86_64, aarch64 or riscv64; may be given again (all that the toolchain can build)
   --build-std    build core along where the toolchain lacks a target; needs its source and RUSTC_BOOTSTRAP=1
