@@ -1,84 +1,96 @@
 //! Seccomp user notification, shown and proved by a program of a few kilobytes.
 //!
-//! This crate is the whole of `seccomp-notify-min` but for its freestanding shell (`main.rs`), as a
-//! library, so that each of its rooms can be tested on the host. It needs neither `std` nor `alloc`
-//! nor a C library: what it wants from the kernel it asks for directly.
+//! This library is the whole of `seccomp-notify-min` but its entry point (`main.rs`), so that tests can call
+//! each part on the host. It uses neither `std` nor `alloc` nor a C library: it asks the kernel directly.
 //!
-//! # A walk through the house, in the order of the data
+//! Each module uses only modules above it:
 //!
-//! | room | what happens there |
+//! | module | holds |
 //! | --- | --- |
-//! | [`arch`] | one file an architecture: the entry point, the notified call, the audit number |
-//! | [`options`] | the command line, by getopt's grammar |
-//! | [`parent`] | three processes are made of one, waited for and reported |
-//! | [`target`] | installs a [`filter`], sends its listener away, makes directories |
-//! | [`handover`] | the listener's descriptor crosses the socket |
-//! | [`tracer`] | answers each mkdir: [`listener`] → [`memory`] → [`policy`] → [`listener`] |
-//! | [`print`] and [`text`] | one line in one write; every text of the program |
-//! | [`failure`] | error lines and exit statuses |
-//! | [`sys`] and [`abi`] | the system calls, typed; the kernel's vocabulary |
+//! | [`abi`] | the kernel's types and constants |
+//! | [`arch`] | one file an architecture: entry point, notified call, audit number |
+//! | [`sys`] | the system calls, typed |
+//! | [`names`], [`messages`] | names of calls, texts of errors; every text of the program |
+//! | [`fmt`], [`print`](mod@print) | a message put together; a message in one write |
+//! | [`report`] | who speaks, how a failure is told, exit statuses |
+//! | [`signals`] | which signals are blocked |
+//! | [`filter`], [`options`] | the BPF filters; the command line |
+//! | [`listener`], [`memory`], [`policy`] | `RECV`, `ID_VALID`, `SEND`; the target's memory; what is created |
+//! | [`target`], [`tracer`], [`parent`] | one file a process |
+//!
+//! To follow one notification, read [`tracer::run`]. To follow a failure to its line on standard error: a
+//! wrapper in [`sys`] returns it as a [`sys::Error`], [`report::OrFail`] makes its process print it and end.
 //!
 //! `unsafe` is denied here and allowed in [`sys`] and [`arch`] only.
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
 #![warn(clippy::pedantic, clippy::undocumented_unsafe_blocks)]
-// The kernel's words are 64 bits wide and signed or not as each call likes; the casts between them
-// are this program's daily bread. Names repeat their module where the field's term does.
-// A wrapper of a call is always inlined: it is smaller so, since its arguments are mostly constants. The
-// large array is one of the compiler's: texts are coded while it runs.
+// The kernel's words have 64 bits and a sign or none as each call likes: casts between them lose nothing
+// that a call looks at. A wrapper of a call is inlined where its arguments are mostly constants.
 #![allow(
-    clippy::inline_always,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::copy_iterator,
-    clippy::large_stack_arrays,
-    clippy::must_use_candidate,
-    clippy::module_name_repetitions
+    clippy::inline_always,
+    clippy::match_same_arms,
+    clippy::missing_errors_doc,
+    clippy::module_name_repetitions,
+    clippy::must_use_candidate
 )]
 
 pub mod abi;
 pub mod arch;
-pub mod failure;
+pub mod sys;
+
+pub mod messages;
+pub mod names;
+
+pub mod fmt;
+pub mod print;
+
+pub mod report;
+pub mod signals;
+
 pub mod filter;
-pub mod handover;
+pub mod options;
+
 pub mod listener;
 pub mod memory;
-pub mod options;
-pub mod parent;
 pub mod policy;
-pub mod print;
-pub mod sys;
+
+pub mod parent;
 pub mod target;
-pub mod text;
 pub mod tracer;
 
-use abi::HOLD_SIGTTOU;
-use failure::{Process, status};
-use options::Options;
-use sys::{Fd, Pid, ZStrs};
+use fmt::{Arg, Message};
+use options::{Command, Options, UsageError};
+use report::{Process, status};
+use sys::{CStrRef, Fd, Pid};
 
 /// The program: does what the command line asks for and ends with the exit status.
-#[inline(always)] // it is called once
-pub fn main(mut arguments: ZStrs) -> ! {
+pub fn main(arguments: &'static mut [CStrRef<'static>]) -> ! {
+    const ME: Process = Process::Parent;
     let mut options = Options::default();
-    let status = match options::read(&mut arguments, &mut options) {
-        Ok(()) => parent::run(&options, arguments),
-        // Asked for: the usage or the version.
-        Err((what, _)) if what.0 >= text::FIRST_OUTPUT.0 => {
-            Process::PARENT.say(what, []);
-            status::SUCCESS
+    let mut status = status::SUCCESS;
+    match options::parse(arguments, &mut options) {
+        Ok(Command::Run(directories)) => status = parent::run(&options, directories),
+        Ok(Command::Help) => ME.say(messages::USAGE, &[]),
+        Ok(Command::Version) => ME.say(messages::VERSION, &[]),
+        Err(UsageError { text, about }) => {
+            let error = Message { template: text, args: about.as_slice() };
+            ME.warn(messages::USAGE_ERROR, &[Arg::Message(&error)]);
+            status = status::FAILURE;
         }
-        Err((what, argument)) => {
-            Process::PARENT.say_about(text::USAGE_ERROR, argument, [what.0.into()]);
-            status::FAILURE
-        }
-    };
-    // When the first process ends, the kernel panics, and what a serial line has not sent yet is lost.
-    if sys::getpid().or_fail(Process::PARENT) == Pid::FIRST {
-        // In the background the terminal would send it, and send it for ever where the first process ignores it.
-        sys::rt_sigprocmask(Process::PARENT, HOLD_SIGTTOU);
-        sys::ioctl_drain(Fd::STDOUT).regardless();
+    }
+    // When the machine's first process ends the kernel panics, and what a serial line has not sent yet is
+    // lost. So the first process waits for the console.
+    if sys::getpid().or_fail(ME) == Pid::INIT {
+        // To a background job the terminal would send SIGTTOU again and again, since the first process of a
+        // PID namespace ignores it.
+        signals::block(ME, signals::TERMINAL);
+        // The result is ignored: most standard outputs are no terminals.
+        let _ = sys::ioctl_drain(Fd::STDOUT).result();
     }
     sys::exit_group(status)
 }

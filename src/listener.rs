@@ -1,95 +1,105 @@
-//! The listener: notifications are received, checked and answered over one descriptor
-//! (`seccomp_unotify(2)`). What is in them is [`crate::tracer`]'s business. An error that is not
-//! mentioned ends the tracer: dropped, it would leave the target waiting.
-
-use linux_raw_sys::errno;
+//! The listener: receives notifications, checks them and answers them (`seccomp_unotify(2)`). What to answer
+//! is decided in [`crate::tracer`].
 
 use crate::abi::{
-    Exchange, POLLHUP, POLLIN, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
-    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
+    POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, nr, pollfd,
+    seccomp_notif_sizes,
 };
-use crate::failure::Process;
-use crate::sys::{self, Answer, Errno, Errors, Fd, Fits, Pid};
+use crate::messages;
+use crate::report::Process;
+use crate::sys::{self, BuffersFit, Caller, Errno, Error, Fd, Pid};
 
-/// Only the tracer listens.
-const ME: Process = Process::TRACER;
-
-/// A listener that this process may use.
-#[derive(Clone, Copy)]
+/// The listener of a filter. Only the tracer has one; an error that is not mentioned ends it.
 pub struct Listener {
     fd: Fd,
-    fits: Fits,
-    /// Whose calls are notified.
+    buffers_fit: BuffersFit,
+    /// The process that installed the filter.
     target: Pid,
 }
 
+const ME: Process = Process::Tracer;
+
 impl Listener {
-    /// Takes `fd` for the listener of `target`'s filter.
-    #[must_use]
-    pub fn new(fd: Fd, fits: Fits, target: Pid) -> Self {
-        // Target and tracer never work at the same time, so one CPU serves both best. EINVAL
-        // before Linux 6.6: it was slower then.
-        sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).regardless();
-        Self { fd, fits, target }
+    /// Takes `fd` for the listener of the filter that `target` installed. Ends the tracer with EMSGSIZE if
+    /// this kernel's notifications are longer than the buffers.
+    pub fn new(fd: Fd, target: Pid) -> Self {
+        let mut sizes =
+            seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
+        sys::seccomp_get_notif_sizes(&mut sizes).or_fail(ME);
+        let Some(buffers_fit) = BuffersFit::new(&sizes) else {
+            ME.fail(Error::new(nr::__NR_seccomp, Errno::EMSGSIZE))
+        };
+        // Target and tracer never run at the same time, so one processor serves both best. The result is
+        // ignored: the call only tunes latency, from Linux 6.6 on. But only a sandbox answers with ENOENT, and
+        // with that in the place of RECV it would be waited for ever.
+        match sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).result() {
+            Err(error) if error.is(Errno::ENOENT) => ME.fail(error),
+            _ => {}
+        }
+        Self { fd, buffers_fit, target }
     }
 
-    /// Waits for a notification; false if nobody is left who could cause one.
-    pub fn receive(&self, exchange: &mut Exchange) -> bool {
+    /// Waits for a notification. Returns false if there is no process left that could cause one.
+    pub fn receive(&self, request: &mut Request) -> bool {
         loop {
-            *exchange = Exchange::ZERO;
-            // ENOENT: the call went away before it was received, or (since Linux 6.11) the last
-            // process under the filter did. EINTR: the parent's word that the target has ended, or
-            // a signal that means nothing.
-            let left = const { Errors::of(&[errno::ENOENT, errno::EINTR]) };
-            if sys::ioctl_recv(self.fits, self.fd, &mut exchange.request)
-                .expecting(left, ME)
-                .is_ok()
-            {
-                return true;
+            *request = Request::ZERO;
+            match sys::ioctl_recv(self.buffers_fit, self.fd, request).once() {
+                Ok(()) => return true,
+                // ENOENT: the call went away before it was received, or (Linux 6.11 and later) the last
+                // process under the filter ended. EINTR: a signal; the parent sends one when the target has
+                // ended.
+                Err(error) if error.is(Errno::ENOENT) || error.is(Errno::EINTR) => {}
+                Err(error) => ME.fail(error),
             }
-            // The parent has waited for the target: what kernels before 6.11, where RECV never
-            // returns for that, and before 5.9, where poll(2) does not tell either, know of it.
-            let gone = const { Errors::of(&[errno::ESRCH]) };
-            if sys::kill(self.target, 0).expecting(gone, ME).is_err() {
-                return false;
+            // Before Linux 6.11 RECV waits for ever when the target has ended, and before 5.9 poll does so
+            // too. But the parent has waited for the target, so its PID is gone.
+            match sys::kill(self.target, 0).result() {
+                Ok(()) => {}
+                Err(error) if error.is(Errno::ESRCH) => return false,
+                Err(error) => ME.fail(error),
             }
-            // Waits until there is a notification or nobody left who could cause one.
+            // Wait for a notification, or until no process uses the filter any more.
             let mut poll = pollfd { fd: self.fd.0, events: POLLIN, revents: 0 };
-            let interrupted = const { Errors::of(&[errno::EINTR]) };
-            let _ = sys::ppoll(&mut poll).expecting(interrupted, ME);
+            match sys::ppoll(&mut poll).once() {
+                Ok(()) => {}
+                Err(error) if error.is(Errno::EINTR) => {}
+                Err(error) => ME.fail(error),
+            }
             if poll.revents & POLLHUP != 0 {
                 return false;
             }
         }
     }
 
-    /// Whether the call behind `id` still waits for its answer: while it does, its process is
-    /// alive, and its PID is nobody else's.
+    /// Whether the call with this notification ID still waits for its answer. While it waits, its process
+    /// lives, and its PID belongs to no other process.
     #[must_use]
-    #[inline(always)]
     pub fn is_valid(&self, id: &u64) -> bool {
-        let mut number = SECCOMP_IOCTL_NOTIF_ID_VALID;
-        let mut expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
-        loop {
-            let answer = sys::ioctl_id_valid(self.fd, number, id).answer_expecting(expected, ME);
-            if !answer.is(Errno::EINVAL) {
-                return !answer.is_error();
-            }
-            // Kernels before 5.9 know it by another number only; those since know both.
-            number = SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR;
-            expected = const { Errors::of(&[errno::ENOENT]) };
+        let mut valid = sys::ioctl_id_valid(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, id).result();
+        if valid.is_err_and(|error| error.is(Errno::EINVAL)) {
+            // Before Linux 5.9 the ioctl has another number.
+            valid =
+                sys::ioctl_id_valid(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, id).result();
+        }
+        match valid {
+            Ok(()) => true,
+            Err(error) if error.is(Errno::ENOENT) => false,
+            Err(error) => ME.fail(error),
         }
     }
 
-    /// Answers.
-    ///
-    /// ENOENT if the call has gone away. EINVAL if the kernel does not know the response's flags.
-    #[inline(always)]
-    pub fn send(&self, response: &Response) -> Answer<()> {
-        let mut expected = const { Errors::of(&[errno::ENOENT]) };
-        if response.resp.flags != 0 {
-            expected = const { Errors::of(&[errno::ENOENT, errno::EINVAL]) };
+    /// Sends the answer to a notification. Returns false if its call no longer waits.
+    #[must_use]
+    pub fn send(&self, response: &Response) -> bool {
+        match sys::ioctl_send(self.buffers_fit, self.fd, response).result() {
+            Ok(()) => true,
+            Err(error) if error.is(Errno::ENOENT) => false,
+            Err(error) if error.is(Errno::EINVAL) && response.resp.flags != 0 => {
+                ME.give_up(error, messages::HINT_CONTINUE)
+            }
+            // The target would wait for ever.
+            Err(error) => ME.fail(error),
         }
-        sys::ioctl_send(self.fits, self.fd, response).answer_expecting(expected, ME)
     }
 }

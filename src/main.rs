@@ -10,7 +10,7 @@ start!(entry);
 
 /// Where the entry point goes, with the initial stack pointer.
 extern "C" fn entry(stack: NonNull<usize>) -> ! {
-    // SAFETY: `_start` passes on the stack pointer with which the kernel entered the program.
+    // SAFETY: the entry point passes the stack pointer with which the kernel entered the program.
     let arguments = unsafe { sys::arguments(stack) };
     main(arguments)
 }
@@ -49,7 +49,11 @@ mod memory {
 
     /// `void *memcpy(void *to, const void *from, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
+    unsafe extern "C" fn memcpy(
+        to: *mut c_void,
+        from: *const c_void,
+        length: usize,
+    ) -> *mut c_void {
         let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
         for i in 0..length {
             // SAFETY: by the contract of memcpy.
@@ -60,7 +64,11 @@ mod memory {
 
     /// `void *memmove(void *to, const void *from, size_t length)`
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
+    unsafe extern "C" fn memmove(
+        to: *mut c_void,
+        from: *const c_void,
+        length: usize,
+    ) -> *mut c_void {
         if to.cast_const() <= from {
             // SAFETY: by the contract of memmove; forwards, each byte is read before it is overwritten.
             return unsafe { memcpy(to, from, length) };

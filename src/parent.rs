@@ -1,192 +1,203 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    AF_UNIX, AT_FDCWD, HOLD, HOLD_PARENTS, O_PLACE, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT,
-    SIGKILL, SIGSYS, SIGTERM, WNOHANG, itimerval, timeval,
+    O_CLOEXEC, O_NOFOLLOW, O_PATH, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS,
+    SIGTERM, WNOHANG, itimerval, timeval,
 };
-use crate::failure::{Process, status};
+use crate::fmt::{Arg, Message};
+use crate::messages::{self, Text};
 use crate::options::Options;
-use crate::sys::{self, Errno, Fd, Fork, Pid, ZStr, ZStrs};
-use crate::text::{self, Text};
-use crate::{target, tracer};
+use crate::report::{Process, status};
+use crate::sys::{self, CStrRef, Caller, Error, Fd, Fork, Pid};
+use crate::{signals, target, tracer};
 
-const ME: Process = Process::PARENT;
+const ME: Process = Process::Parent;
 
-/// Runs the demonstration and returns its exit status.
-#[must_use]
-pub fn run(options: &Options, directories: ZStrs) -> u32 {
-    settle();
-
+/// Runs the demonstration. Returns the exit status.
+pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
+    prepare();
     let mut pair = [Fd(-1); 2];
-    sys::socketpair(AF_UNIX, &mut pair).or_fail(ME);
+    sys::socketpair(&mut pair).or_fail(ME);
     let [targets_end, tracers_end] = pair;
     let me = sys::getpid().or_fail(ME);
 
     let target = match sys::fork().or_fail(ME) {
         Fork::Parent(target) => target,
         Fork::Child => {
-            begin(Process::TARGET, options, me, tracers_end);
-            target::run(options, directories, me, targets_end)
+            begin(Process::Target, options, me, tracers_end);
+            sys::exit_group(target::run(options, directories, me, targets_end))
         }
     };
-    let fork = sys::fork();
-    let name = fork.name();
-    let tracer = match fork.result() {
+    let tracer = match sys::fork().result() {
         Ok(Fork::Parent(tracer)) => tracer,
-        Err(errno) => {
-            // As where RLIMIT_NPROC allows just one more process.
-            kill(target, SIGKILL);
-            wait(target, 0);
-            ME.fail(name, errno)
-        }
         Ok(Fork::Child) => {
-            sys::rt_sigaction(Process::TRACER, SIGALRM, Some(nudged));
-            // Without this copy of the sending end, a target that fails early ends the stream.
-            begin(Process::TRACER, options, me, targets_end);
-            tracer::run(options, target, tracers_end)
+            signals::handle(Process::Tracer, SIGALRM, Some(on_alarm));
+            // With a copy of the target's end here, the stream of a target that fails early would not end.
+            begin(Process::Tracer, options, me, targets_end);
+            sys::exit_group(tracer::run(options, target, tracers_end))
         }
+        Err(error) => return end_target(target, error),
     };
-    sys::rt_sigprocmask(ME, HOLD);
+    signals::block(ME, 0);
     sys::close(targets_end).or_fail(ME);
     sys::close(tracers_end).or_fail(ME);
 
-    // In the order in which they end: a target that is the init of a PID namespace ends when the
+    // In the order in which they end. A target that is the init of a PID namespace only ends when the
     // tracer, which is killed with it, has been waited for.
-    let (mut target_ended, mut tracer_ended) = (RUNNING, RUNNING);
-    while target_ended == RUNNING {
-        let (child, ended) = wait(Pid::ANY, 0);
+    let (mut target_ended, mut tracer_ended) = (Ended::NOT_YET, Ended::NOT_YET);
+    while target_ended == Ended::NOT_YET {
+        let mut ended = Ended::NOT_YET;
+        let child = ended.wait(Pid::ANY, 0);
         if child == target {
             target_ended = ended;
         } else if child == tracer {
-            // Others are those of the process that has become this program.
             tracer_ended = ended;
         }
+        // Any other is a child of the process that has become this program.
     }
-    let mut said = true;
-    if options.count == 0 {
-        // A full device does not keep the tracer alive.
-        let then = if options.keep() { text::NOTHING } else { text::PARENT_KILLS };
-        said = ME.try_say(text::PARENT_TARGET_ENDED, then.0.into(), 0);
-    }
+    // Even if this cannot be printed the tracer is ended.
+    let said = if options.count.is_some() { Ok(()) } else { say_target_ended(options.keep) };
 
-    // A tracer that has ended by itself must not be killed: its PID is no longer its own, and what
-    // ended it was not the parent.
-    let mut expected = 0;
-    if tracer_ended == RUNNING {
-        (_, tracer_ended) = wait(tracer, WNOHANG);
+    // A tracer that has ended by itself must not be killed: its PID is free for other processes.
+    if tracer_ended == Ended::NOT_YET {
+        tracer_ended.wait(tracer, WNOHANG);
     }
-    if tracer_ended == RUNNING {
-        if options.keep() {
-            // It may not know that the target has ended.
-            kill(tracer, SIGALRM);
+    let mut expected = Ended(status::SUCCESS);
+    if tracer_ended == Ended::NOT_YET {
+        if options.keep {
+            // The tracer may wait though the target has ended.
+            sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {
-            expected = SIGTERM;
-            kill(tracer, SIGTERM);
-            // Somebody may have stopped it, and then it would not end.
-            kill(tracer, SIGCONT);
+            expected = Ended(SIGTERM);
+            sys::kill(tracer, SIGTERM).or_fail(ME);
+            // If the tracer has been stopped, it only ends when it goes on.
+            sys::kill(tracer, SIGCONT).or_fail(ME);
         }
-        (_, tracer_ended) = wait(tracer, 0);
+        tracer_ended.wait(tracer, 0);
     }
 
-    if !said {
-        return status::FAILURE;
+    said.unwrap_or_else(|error| ME.fail(error));
+    let mut status = status::SUCCESS;
+    if target_ended.exit_status() != Some(status::SUCCESS) {
+        status = tell_ended(messages::THE_TARGET, target_ended);
     }
-    let target_judged = judge(text::THE_TARGET, target_ended, status::SUCCESS, 0);
-    let tracer_judged = judge(text::THE_TRACER, tracer_ended, status::FAREWELL, expected);
-    // In the order of what they say about this system: it cannot; something failed; it ran.
-    target_judged.max(tracer_judged)
+    let farewell = [Some(status::SUCCESS), Some(status::FAREWELL)];
+    if tracer_ended != expected && !farewell.contains(&tracer_ended.exit_status()) {
+        // The greater one says more about this system: it cannot; something failed.
+        status = status.max(tell_ended(messages::THE_TRACER, tracer_ended));
+    }
+    status
 }
 
-/// Undoes what this process may have inherited and the demonstration cannot bear.
-#[inline(always)]
-fn settle() {
-    // Signals that are blocked or ignored: the tracer could not be killed, no child waited for. Only
-    // what the parent sends the tracer is held back until it has said its first line.
-    sys::rt_sigprocmask(ME, HOLD_PARENTS);
-    sys::rt_sigaction(ME, SIGCHLD, None);
-    sys::rt_sigaction(ME, SIGTERM, None);
+/// Undoes what this process may have inherited and the demonstration cannot work with.
+fn prepare() {
+    // Blocked or ignored signals: the tracer could not be killed, and no child waited for. The parent's
+    // signals stay blocked until the tracer has printed its first line.
+    signals::block(ME, signals::FROM_PARENT);
+    signals::handle(ME, SIGCHLD, None);
+    signals::handle(ME, SIGTERM, None);
 
-    // Closed standard streams: the next descriptor would be taken for one. A mere place in the file
-    // system holds the number, and writing to it fails as to a closed one (EBADF).
+    // Closed standard streams: the next descriptors would become them. `O_PATH` descriptors take their
+    // numbers, and to write to one fails as on a closed one (EBADF).
     loop {
-        let held = sys::openat(AT_FDCWD, ZStr::from(c"/"), O_PLACE).or_fail(ME);
-        // It is not negative; compared without a sign it need not be widened.
-        if held.0.cast_unsigned() > Fd::STDERR.0.cast_unsigned() {
-            sys::close(held).or_fail(ME);
+        let fd =
+            sys::openat(Fd::CWD, CStrRef::new(c"/"), O_PATH | O_NOFOLLOW | O_CLOEXEC).or_fail(ME);
+        if fd.0 > Fd::STDERR.0 {
+            sys::close(fd).or_fail(ME);
             break;
         }
     }
 }
 
-/// The tracer's handler of SIGALRM. Kernels before 6.11 let it wait for notifications even
-/// when the target has ended; the parent's signal interrupts that. It may come at the one moment
-/// when there is nothing to interrupt yet, so it comes again until the tracer has ended.
-extern "C" fn nudged(_: i32) {
-    let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
-    let timer = itimerval { it_interval: interval, it_value: interval };
-    sys::setitimer(&timer).or_fail(Process::TRACER);
-}
-
-/// The beginning of a child: it ends with its parent, has no use for the other's socket, and says
-/// its first line before it can be killed.
+/// The first steps of a child: it ends with its parent, closes the other child's end of the socket pair, and
+/// prints its first line before it can be killed.
 fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
     sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
     let above = sys::getppid().or_fail(me);
+    if above == Pid::NOT_VISIBLE {
+        me.warn(messages::OTHER_NAMESPACE, &[]);
+        sys::exit_group(status::UNSUPPORTED)
+    }
     if above != parent {
-        // As under `unshare --pid` without `--fork`.
-        if above == Pid::NONE {
-            me.give_up(text::name::getppid, Errno::ESRCH, text::HINT_NAMESPACE);
-        }
-        // The parent has died before that.
+        // The parent had ended before its child could ask for that signal.
         sys::exit_group(status::CHILD_FAILED)
     }
     sys::close(others_end).or_fail(me);
-    if options.count == 0 {
+    if options.count.is_none() {
         let pid = sys::getpid().or_fail(me);
-        me.say(text::PID, [pid.0.into()]);
+        me.say(messages::CHILD_STARTED, &[Arg::Dec(pid.0.into())]);
     }
-    sys::rt_sigprocmask(me, HOLD);
+    signals::block(me, 0);
 }
 
-/// Sends `child` a signal.
-#[inline(never)]
-fn kill(child: Pid, signal: u32) {
-    sys::kill(child, signal).or_fail(ME);
+/// The tracer's handler of SIGALRM. Before Linux 6.11 the tracer may wait for notifications though the target
+/// has ended; a signal interrupts that. The parent's signal may come just before the wait begins, so a timer
+/// repeats it until the tracer has ended.
+extern "C" fn on_alarm(_: i32) {
+    let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
+    let timer = itimerval { it_interval: interval, it_value: interval };
+    sys::setitimer(&timer).or_fail(Process::Tracer);
 }
 
-/// In the place of a status: the child has not ended.
-const RUNNING: u32 = u32::MAX;
-
-/// Waits for `child` and returns which one it was, and its status as `wait(2)` encodes it, or
-/// [`RUNNING`] if the options say not to wait.
-#[inline(never)]
-fn wait(child: Pid, options: u32) -> (Pid, u32) {
-    let mut ended = RUNNING;
-    let child = sys::wait4(child, &mut ended, options).or_fail(ME);
-    (child, ended)
+/// Ends the target, since there is no tracer for it: `error` is why. Returns the exit status if the target
+/// has failed before and has said why.
+fn end_target(target: Pid, error: Error) -> u32 {
+    sys::kill(target, SIGKILL).or_fail(ME);
+    let mut ended = Ended::NOT_YET;
+    ended.wait(target, 0);
+    if ended.exit_status() == Some(status::UNSUPPORTED) {
+        // The target was the init of a PID namespace: when it has ended, no process can be made there.
+        return tell_ended(messages::THE_TARGET, ended);
+    }
+    ME.fail(error)
 }
 
-/// Tells of a child that did not end as it should: with success or with `farewell`, or by the signal
-/// `expected`. Returns what that means for the exit status.
-fn judge(child: Text, ended: u32, farewell: u32, expected: u32) -> u32 {
-    let signal = ended & 0x7f;
-    let exited = ended >> 8 & 0xff;
-    let (report, number) = if signal != 0 {
-        if signal == expected {
-            return status::SUCCESS;
-        }
-        (text::PARENT_KILLED, signal)
-    } else {
-        if exited == status::SUCCESS || exited == farewell {
-            return status::SUCCESS;
-        }
-        (text::PARENT_FAILED, exited)
+/// Prints that the target has ended and what happens to the tracer.
+fn say_target_ended(keep: bool) -> sys::Result<()> {
+    let killing = Message { template: messages::KILLING_TRACER, args: &[] };
+    let next = if keep { Message::EMPTY } else { killing };
+    ME.try_print(Fd::STDOUT, messages::TARGET_HAS_ENDED, &[Arg::Message(&next)])
+}
+
+/// How a child ended, as `wait(2)` encodes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ended(u32);
+
+impl Ended {
+    /// It has not ended. No child ends with this.
+    const NOT_YET: Self = Self(u32::MAX);
+
+    /// Waits for a child and returns which one it was. Nothing changes if the options say not to wait and
+    /// none has ended.
+    fn wait(&mut self, child: Pid, options: u32) -> Pid {
+        sys::wait4(child, &mut self.0, options).or_fail(ME)
+    }
+
+    /// The signal that ended it; 0 if it ended by itself.
+    fn signal(self) -> u32 {
+        self.0 & 0x7f
+    }
+
+    /// Its exit status; `None` if a signal ended it.
+    fn exit_status(self) -> Option<u32> {
+        if self.signal() == 0 { Some(self.0 >> 8 & 0xff) } else { None }
+    }
+}
+
+/// Tells of a child that did not end as it should. Returns what that means for the exit status.
+fn tell_ended(child: Text, ended: Ended) -> u32 {
+    let child = Arg::Text(child);
+    // The results are ignored: where this cannot be told, the exit status tells.
+    if let Some(status) = ended.exit_status() {
+        let _ = ME.try_print(Fd::STDERR, messages::CHILD_FAILED, &[child, Arg::Dec(status.into())]);
+        return if status == status::UNSUPPORTED { status } else { status::FAILURE };
+    }
+    let signal = ended.signal();
+    let (hint, status) = match signal {
+        SIGSYS => (messages::HINT_SANDBOX, status::UNSUPPORTED),
+        _ => (messages::NO_HINT, status::FAILURE),
     };
-    // Where this cannot be told, the exit status still does.
-    let _ = ME.try_say(report, child.0.into(), number.into());
-    match number {
-        // The second one: a sandbox kills for what this program needs. No child ends with such a status.
-        status::UNSUPPORTED | SIGSYS => status::UNSUPPORTED,
-        _ => status::FAILURE,
-    }
+    let args = &[child, Arg::Dec(signal.into()), Arg::Text(hint)];
+    let _ = ME.try_print(Fd::STDERR, messages::CHILD_KILLED, args);
+    status
 }

@@ -1,151 +1,160 @@
-//! The target: installs the filter, gives the listener away, and makes directories.
+//! The target: installs the filter, sends the listener to the tracer and makes directories.
 
 use crate::abi::{
     CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER,
-    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, sock_filter,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
 };
-use crate::failure::{Process, status};
 use crate::filter::{ACTION, Action, program};
-use crate::handover;
+use crate::fmt::{Arg, Message};
+use crate::messages;
 use crate::options::Options;
 use crate::policy;
-use crate::sys::{self, Errno, Fd, Pid, ZStrs};
-use crate::text;
+use crate::report::{Process, status};
+use crate::signals;
+use crate::sys::{self, CStrRef, Caller, Errno, Fd, Pid};
 
-const ME: Process = Process::TARGET;
+const ME: Process = Process::Target;
 
 /// The mode of the directories.
 const MODE: u32 = 0o600;
 
-/// Runs the target, with its end of the socket pair.
-#[inline(always)]
-pub fn run(options: &Options, directories: ZStrs, parent: Pid, socket: Fd) -> ! {
-    sys::rt_sigaction(ME, SIGINT, Some(interrupted));
+/// Runs the target with its end of the socket pair. Returns the exit status.
+pub fn run(options: &Options, directories: &[CStrRef], parent: Pid, socket: Fd) -> u32 {
+    signals::handle(ME, SIGINT, Some(on_interrupt));
 
-    let listener = install(options, parent);
-    handover::send(socket, listener);
-    // A listener left open here would let a call wait for an answer that nobody is left to give.
+    let listener = install_filters(options, parent);
+    sys::sendmsg(ME, socket, listener);
+    // With the listener open here, a call would wait for ever once the tracer has ended.
     sys::close(listener).or_fail(ME);
     sys::close(socket).or_fail(ME);
 
-    sys::exit_group(if options.count == 0 {
-        demonstrate(directories)
-    } else {
-        measure(options, directories)
-    })
+    match options.count {
+        None => demonstrate(directories),
+        Some(count) => measure(directories, count.get(), options.let_through),
+    }
 }
 
 /// The handler of SIGINT.
-extern "C" fn interrupted(_: i32) {
-    ME.say(text::TARGET_SIGNAL, []);
+extern "C" fn on_interrupt(_: i32) {
+    ME.say(messages::TARGET_INTERRUPTED, &[]);
 }
 
-/// Installs the filters and returns the first one's listener.
-#[inline(always)]
-fn install(options: &Options, parent: Pid) -> Fd {
-    // The tracer is to read this memory. A program file that its user cannot read would forbid it,
-    // and so would Yama, unless the tracer or an ancestor of it is named. Where either call
-    // fails the tracer will tell, if it matters.
-    sys::prctl(PR_SET_DUMPABLE, 1).regardless();
-    sys::prctl(PR_SET_PTRACER, parent.0).regardless();
+/// Installs the filters and returns the listener of the first one.
+fn install_filters(options: &Options, parent: Pid) -> Fd {
+    // The tracer reads this process's memory. That is forbidden if the program's file is not readable for
+    // its user, unless the process is made dumpable, and by Yama, unless the tracer or one of its ancestors
+    // is named. The results are ignored: if it matters, the tracer's read fails.
+    let _ = sys::prctl(PR_SET_DUMPABLE, 1).result();
+    let _ = sys::prctl(PR_SET_PTRACER, parent.0).result();
 
     sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
 
+    let mut filter = const { program(Action::Notify) };
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable() {
+    if options.killable {
         flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    let mut filter = const { program(Action::NOTIFY) };
-    let listener = install_one(flags, &filter);
-    if options.second != Action::NONE {
-        filter[ACTION].k = options.second.0;
-        install_one(0, &filter);
+    let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
+        Err(error) if error.is(Errno::EINVAL) && options.killable => {
+            ME.give_up(error, messages::HINT_KILLABLE)
+        }
+        listener => listener.unwrap_or_else(|error| ME.fail(error)),
+    };
+    if let Some(action) = options.second {
+        filter[ACTION].k = action as u32;
+        sys::seccomp_set_mode_filter(0, &filter).unwrap_or_else(|error| ME.fail(error));
     }
     listener
 }
 
-/// Installs one filter and returns its listener, if the flags ask for one.
-#[inline(never)]
-fn install_one(flags: u32, filter: &[sock_filter]) -> Fd {
-    sys::seccomp_set_mode_filter(flags, filter).unwrap_or_else(|errno| {
-        let killable = flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
-        let unknown = if killable { text::HINT_KILLABLE } else { text::HINT_SECCOMP };
-        ME.fail_seccomp(errno, unknown)
-    })
-}
+/// Makes each directory once and prints the results. Returns the exit status.
+fn demonstrate(directories: &[CStrRef]) -> u32 {
+    // Before Linux 6.10 it is unknown whether both streams are one open file; they are taken for two then.
+    let one_stream = sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).result() == Ok(1);
+    let mut status = status::SUCCESS;
 
-/// Makes each directory once and tells what comes of it. Returns the exit status.
-fn demonstrate(mut directories: ZStrs) -> u32 {
-    // Kernels before 6.10 cannot tell whether both streams are one open file. They are taken for two then.
-    let one_stream = sys::fcntl_dupfd_query(Fd::STDOUT, Fd::STDERR).answer_once().is_positive();
-
-    let mut outcome = status::SUCCESS;
-    // Nothing happens between the result and what comes next: they are told in one write, if to one stream.
-    let mut said = [text::NOTHING.0.into(), text::TARGET_ANNOUNCES.0.into(), 0];
-    loop {
-        ME.say_about(text::TARGET_GOES_ON, directories.first(), said);
-        let Some(directory) = directories.next() else { return outcome };
-        let made = sys::mkdir(directory, MODE).once();
-
-        let then = if directories.is_empty() { text::TARGET_ENDS } else { text::TARGET_ANNOUNCES };
-        said = match made {
-            Ok(value) => [text::TARGET_SUCCESS.0.into(), value.into(), then.0.into()],
-            Err(errno) => {
-                // The paths are this program's own arguments: if they were not readable, then not
-                // because of a bad address.
-                if errno == Errno::EFAULT {
-                    outcome = status::CHILD_FAILED;
+    let mut rest = directories.iter();
+    announce(&Message::EMPTY, directories.first());
+    while let Some(directory) = rest.next() {
+        let next = rest.as_slice().first();
+        match sys::mkdir(*directory, MODE).once() {
+            Ok(value) => {
+                let args = &[Arg::Dec(value as u64)];
+                announce(&Message { template: messages::TARGET_SUCCEEDED, args }, next);
+            }
+            Err(error) => {
+                // This program's own arguments are at good addresses: the tracer could not read them.
+                if error.is(Errno::EFAULT) {
+                    status = status::CHILD_FAILED;
                 }
-                let errno = errno.into_raw().cast_unsigned().into();
+                let args = &[Arg::Errno(error.errno())];
+                let failed = Message { template: messages::TARGET_FAILED, args };
                 if one_stream {
-                    [text::TARGET_FAILURE.0.into(), errno, then.0.into()]
+                    announce(&failed, next);
                 } else {
-                    ME.say(text::TARGET_FAILURE, [errno]);
-                    [text::NOTHING.0.into(), then.0.into(), 0]
+                    ME.warn(failed.template, failed.args);
+                    announce(&Message::EMPTY, next);
                 }
             }
-        };
+        }
+    }
+    status
+}
+
+/// Prints the result of one call and what comes next. Nothing happens in between, so it is one write.
+fn announce(result: &Message, next: Option<&CStrRef>) {
+    match next {
+        Some(directory) => {
+            ME.say(messages::TARGET_ANNOUNCES, &[Arg::Message(result), Arg::Quoted(*directory)]);
+        }
+        None => ME.say(messages::TARGET_ENDS, &[Arg::Message(result)]),
     }
 }
 
-/// Makes each directory `options.count` times and tells how long that took. Returns the exit status.
-fn measure(options: &Options, directories: ZStrs) -> u32 {
+/// Makes each directory `count` times and prints how long that took. Returns the exit status.
+fn measure(directories: &[CStrRef], count: u32, let_through: bool) -> u32 {
     let (mut calls, mut wrong) = (0_u64, 0_u64);
     let begin = now();
-    for directory in directories {
-        // What the tracer makes up; or the kernel's own answer to a call that was let through.
-        let value = if policy::creates(directory) {
-            directory.count() as u32
-        } else if options.let_through() {
-            0
-        } else {
-            u32::MAX
+    for &directory in directories {
+        // What the tracer answers, or the kernel if the call goes on.
+        let expected = match policy::beneath(directory) {
+            Some(_) => Some(directory.count()),
+            None if let_through => Some(0),
+            None => None,
         };
-        for _ in 0..options.count {
-            let is_wrong = match sys::mkdir(directory, MODE).once() {
-                Ok(made) => made != value,
-                // Nobody listens any more, or the path could not be read.
-                Err(errno) => matches!(errno, Errno::ENOSYS | Errno::EFAULT),
+        for _ in 0..count {
+            let right = match sys::mkdir(directory, MODE).once() {
+                Ok(value) => Some(value) == expected,
+                // ENOSYS: the tracer has ended. EFAULT: it could not read the path.
+                Err(error) => !(error.is(Errno::ENOSYS) || error.is(Errno::EFAULT)),
             };
             calls += 1;
-            wrong += u64::from(is_wrong);
+            wrong += u64::from(!right);
         }
     }
     let nanoseconds = now().wrapping_sub(begin);
-    // Of one call. Nothing is divided by 0: there was a call, and a coarse clock may not have moved.
+    // For one call, and at least one: a coarse clock may not have moved.
     let picoseconds = (nanoseconds.wrapping_mul(1000) / calls.max(1)).max(1);
 
-    let numbers = [calls, nanoseconds / 1_000_000, picoseconds, 1_000_000_000_000 / picoseconds];
-    ME.say_about(text::MEASURED, None, numbers);
+    ME.say(
+        messages::MEASURED,
+        &[
+            Arg::Dec(calls),
+            Arg::Fixed { value: nanoseconds / 1_000_000, decimals: 3, width: 0 },
+            Arg::Fixed { value: picoseconds, decimals: 6, width: 14 },
+            Arg::Fixed { value: 1_000_000_000_000 / picoseconds, decimals: 0, width: 14 },
+        ],
+    );
     if wrong > 0 {
-        ME.say(text::WRONG, [wrong]);
+        ME.warn(messages::WRONG_ANSWERS, &[Arg::Dec(wrong)]);
         return status::CHILD_FAILED;
     }
     status::SUCCESS
 }
 
-/// The time in nanoseconds, from some beginning.
+/// The time in nanoseconds since some fixed moment.
 fn now() -> u64 {
-    let now = sys::clock_gettime(ME, CLOCK_MONOTONIC);
+    let mut now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    sys::clock_gettime(CLOCK_MONOTONIC, &mut now).or_fail(ME);
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }

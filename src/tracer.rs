@@ -1,266 +1,253 @@
-//! The tracer: receives each notification, looks at the path in the target's memory, decides, acts in
-//! the target's place, and answers.
+//! The tracer: receives each notification, reads the path in the target's memory, decides, acts in the
+//! target's place and answers.
 
-use core::mem::MaybeUninit;
-
-use crate::abi::{Exchange, HOLD_PARENTS, PATH_MAX, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec};
+use crate::abi::{
+    PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec, nr, seccomp_notif,
+    seccomp_notif_resp,
+};
 use crate::arch;
-use crate::failure::{Process, Speech, status};
-use crate::handover;
+use crate::fmt::{Arg, Message};
 use crate::listener::Listener;
 use crate::memory::Memory;
+use crate::messages::{self, Text};
 use crate::options::Options;
-use crate::policy::{self, Place};
-use crate::sys::{self, Answer, Errno, Fd, Fits, Pid, Reading, ZStr};
-use crate::text::{self, Text};
+use crate::policy::{self, Tmp};
+use crate::report::{Process, status};
+use crate::signals;
+use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Pid, Received};
 
-const ME: Process = Process::TRACER;
+const ME: Process = Process::Tracer;
 
-/// What the target asked for: behind [`text::TRACER_GOT`], or after a delay as a line of its own.
-const MKDIR: Text = text::TRACER_MKDIR;
-
-/// The bytes of a path that are read at first: few are longer, and a short read is a cheap one.
+/// How many bytes of a path are read at first. Most paths are shorter, and a short read costs less.
 const SHORT: usize = 120;
 
-/// Runs the tracer, with its end of the socket pair.
-#[inline(always)]
-pub fn run(options: &Options, target: Pid, socket: Fd) -> ! {
-    let listener = match handover::receive(socket) {
-        Some(Fd::NONE) => ME.fail(text::NO_DESCRIPTOR, Errno::EMFILE),
-        Some(listener) => listener,
-        // The target failed, and has said why.
-        None => sys::exit_group(status::SUCCESS),
+/// Runs the tracer with its end of the socket pair. Returns the exit status.
+pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
+    let fd = match sys::recvmsg(ME, socket) {
+        Received::Descriptor(fd) => fd,
+        Received::NoDescriptor => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EMFILE)),
+        // The target has failed, and has said why.
+        Received::EndOfStream => return status::SUCCESS,
     };
-
-    let sizes = match sys::seccomp_get_notif_sizes() {
-        Ok(sizes) => sizes,
-        Err(errno) => ME.fail_seccomp(errno, text::HINT_SECCOMP),
-    };
-    let Some(fits) = Fits::new(&sizes) else { ME.fail(text::SIZES, Errno::EMSGSIZE) };
-
     let mut tracer = Tracer {
-        options: *options,
-        listener: Listener::new(listener, fits, target),
-        place: Place::new(),
+        options,
+        listener: Listener::new(fd, target),
         memory: Memory::new(target),
-        ends: false,
-        exchange: Exchange::ZERO,
+        tmp: Tmp::new(),
+        withdrawn: None,
+        farewell: false,
     };
-    while tracer.listener.receive(&mut tracer.exchange) {
-        tracer.answer();
+    let mut request = Request::ZERO;
+    let mut path = [0; PATH_MAX];
+    while !tracer.farewell && tracer.listener.receive(&mut request) {
+        tracer.answer(&request.notif, &mut path);
     }
-    // Nobody is left under the filter.
-    sys::exit_group(status::SUCCESS)
+    if tracer.farewell { status::FAREWELL } else { status::SUCCESS }
 }
 
-/// What the tracer needs for a notification, and what it keeps from one to the next. In this order
-/// short distances reach most of it.
-#[repr(C)]
-struct Tracer {
-    options: Options,
+/// What the tracer keeps from one notification to the next.
+struct Tracer<'a> {
+    options: &'a Options,
     listener: Listener,
-    place: Place,
     memory: Memory,
-    /// Whether this notification is the last one.
-    ends: bool,
-    exchange: Exchange,
+    tmp: Tmp,
+    withdrawn: Option<Withdrawn>,
+    /// Whether the tracer ends after the present notification.
+    farewell: bool,
 }
 
-impl Tracer {
-    /// Answers the notification that has been received.
-    #[inline(never)]
-    fn answer(&mut self) {
-        // Whatever is not decided otherwise is refused. All else in the response is 0 from before the request came.
-        self.exchange.response.resp.id = self.exchange.request.notif.id;
-        self.fail_call(Errno::EPERM);
-        self.judge();
+/// A directory that was made for a call which then went away without its answer. If a stop of the target was
+/// the reason (SIGSTOP and SIGCONT, a freezer, a debugger), the same call comes again, with another ID.
+struct Withdrawn {
+    pid: u32,
+    mode: u64,
+    path: [u8; PATH_MAX],
+}
 
-        let sent = self.listener.send(&self.exchange.response);
-        if sent.is_error() {
-            if sent.is(Errno::EINVAL) {
-                // Before Linux 5.5, which brought the flag.
-                ME.give_up(text::name::ioctl, Errno::EINVAL, text::HINT_CONTINUE)
+impl Tracer<'_> {
+    /// Answers a notification.
+    fn answer(&mut self, notif: &seccomp_notif, path: &mut [u8; PATH_MAX]) {
+        let mut response = Response::new(notif.id);
+        // Refused, unless something else is decided.
+        refuse(&mut response, Errno::EPERM);
+        self.decide(notif, path, &mut response);
+
+        if self.listener.send(&response) {
+            self.withdrawn.take_if(|withdrawn| withdrawn.pid == notif.pid);
+        } else {
+            self.say(messages::TRACER_ENOENT, &[]);
+            if response.resp.val > 0 {
+                let mode = notif.data.args[arch::MODE];
+                self.withdrawn = Some(Withdrawn { pid: notif.pid, mode, path: *path });
             }
-            self.tell(text::TRACER_ENOENT, None);
         }
-
-        if self.ends {
-            self.tell(text::TRACER_ENDS, None);
-            sys::exit_group(status::FAREWELL)
+        if self.farewell {
+            self.say(messages::TRACER_ENDS, &[]);
         }
     }
 
-    /// Waits where it was asked for, reads the path, decides and acts.
-    #[inline(always)]
-    fn judge(&mut self) {
-        if self.options.delay > 0 {
-            self.tell(text::TRACER_GOT, None);
-            if !self.is_alive(text::PRE_DELAY) {
-                return;
-            }
-            self.delay();
-            if !self.is_alive(text::POST_DELAY) {
-                return;
-            }
-        }
-        self.judge_path(&mut [MaybeUninit::uninit(); SHORT]);
-    }
-
-    /// The same for a path that is longer than most, in a frame of its own.
-    #[cold]
-    #[inline(never)]
-    fn judge_long_path(&mut self) {
-        self.judge_path(&mut [MaybeUninit::uninit(); PATH_MAX]);
-    }
-
-    /// Reads the path into `memory`, decides and acts.
-    #[inline(never)]
-    fn judge_path(&mut self, memory: &mut [MaybeUninit<u8>]) {
-        let mut reading = Reading::new(memory);
-        let notif = &self.exchange.request.notif;
-        let address = notif.data.args[arch::PATH];
-        self.memory.read(Pid(notif.pid), address, &mut reading);
-
-        // Only now it is known whose memory that was.
-        if !self.is_alive(text::POST_OPEN) {
+    /// Waits if that was asked for, reads the path, makes sure that its call still waits, and acts.
+    fn decide(
+        &mut self,
+        notif: &seccomp_notif,
+        buffer: &mut [u8; PATH_MAX],
+        response: &mut Response,
+    ) {
+        if self.options.delay > 0 && !self.delay(notif) {
             return;
         }
-        let (answer, room) = (reading.answer(), reading.room());
-        let bytes = reading.bytes().unwrap_or_default();
-        let Some(path) = ZStr::take(&mut &*bytes) else { return self.judge_nothing(answer, room) };
-        self.tell(if self.options.delay > 0 { MKDIR } else { text::TRACER_GOT }, Some(path));
-
-        if policy::creates(path) {
-            let length = path.count();
-            let mode = self.mode() as u32;
-            let Some(beneath) = bytes.get_mut(policy::BENEATH.count_bytes()..=length) else {
-                return;
-            };
-            let answer = self.place.make(beneath, mode);
-            // A strange number for mkdir: it shows that the tracer made it up.
-            self.let_call_return(length as i64);
-            // Where this is one, the value does not count.
-            self.exchange.response.resp.error = answer.error_number();
-        } else if path == ZStr::from(policy::FAREWELL) {
-            self.ends = true;
-            // The target may end before the farewell is said, and the parent come to kill the
-            // tracer: let it be said all the same.
-            sys::rt_sigprocmask(ME, HOLD_PARENTS);
-        } else if self.options.let_through() {
-            self.let_call_return(0);
-            self.exchange.response.resp.flags |= SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        let path = self.read_path(notif, buffer);
+        // Check the ID after the read: until then the PID may have been reused.
+        if !self.is_valid(notif, messages::POST_OPEN) {
+            return;
+        }
+        match path {
+            Ok(length) => {
+                let path = buffer.get_mut(..=length as usize).unwrap_or_default();
+                self.act(notif, path, response);
+            }
+            Err(errno) => {
+                self.say_got_unless_delayed(notif);
+                if self.options.count.is_none() {
+                    ME.tell(messages::PATH, errno, messages::NO_HINT);
+                }
+                refuse(response, errno);
+            }
         }
     }
 
-    /// The target's call will fail with `errno`.
-    #[inline(always)]
-    fn fail_call(&mut self, errno: Errno) {
-        self.exchange.response.resp.error = -errno.into_raw();
-    }
-
-    /// The target's call will return `value`.
-    #[inline(always)]
-    fn let_call_return(&mut self, value: i64) {
-        self.exchange.response.resp.error = 0;
-        self.exchange.response.resp.val = value;
-    }
-
-    /// The mode that the target asked for.
-    fn mode(&self) -> u64 {
-        self.exchange.request.notif.data.args[arch::MODE]
-    }
-
-    /// Decides where what was read into a buffer of `room` bytes is no path, though the target is there.
-    #[cold]
-    #[inline(never)]
-    fn judge_nothing(&mut self, read: Answer<usize>, room: usize) {
-        let too_long = Errno::ENAMETOOLONG;
-        let errno = match read.result() {
-            // Nothing is behind what was read.
-            Ok(read) if read < room => {
-                return self.cannot_read(ME.speech(text::PATH), Errno::EFAULT, Errno::EFAULT);
-            }
-            Ok(_) if room < PATH_MAX => return self.judge_long_path(),
-            Ok(_) => return self.cannot_read(ME.speech(text::PATH), too_long, too_long),
-            Err(errno) => errno,
-        };
-        let call = ME.speech(self.memory.call());
-        let hint = match errno {
-            // Nothing is at that address; EINVAL: it is in the kernel's half, and so a negative
-            // offset.
-            Errno::EIO | Errno::EINVAL | Errno::EFAULT => {
-                return self.cannot_read(call, errno, Errno::EFAULT);
-            }
-            // `process_vm_readv` fails like this.
-            Errno::EPERM => text::HINT_MEMORY,
-            Errno::ENOSYS => text::HINT_PROC,
-            _ => call.fail(errno),
-        };
-        call.give_up(errno, hint)
-    }
-
-    /// Refuses, with the errno that the kernel would give, a path that cannot be read because of what
-    /// is told. That is the target's doing, and the tracer lives on.
-    #[inline(never)]
-    fn cannot_read(&mut self, what: Speech, why: Errno, errno: Errno) {
-        self.fail_call(errno);
-        self.tell_got_late();
-        what.complain(why, text::NOTHING);
-    }
-
-    /// Whether the call still waits; tells, if not, when that was found out.
-    #[inline(never)]
-    fn is_alive(&self, when: Text) -> bool {
-        if self.listener.is_valid(&self.exchange.request.notif.id) {
-            return true;
+    /// Lets the delay pass. Returns false if the call is then gone.
+    fn delay(&self, notif: &seccomp_notif) -> bool {
+        self.say_got(notif, &Message::EMPTY);
+        if !self.is_valid(notif, messages::PRE_DELAY) {
+            return false;
         }
-        self.tell_got_late();
-        ME.say(text::TRACER_DIED, [when.0.into()]);
-        false
-    }
-
-    /// Lets the seconds, one or more, pass, and counts them down.
-    fn delay(&self) {
-        let mut left = self.options.delay;
-        let mut text = text::TRACER_DELAYS;
-        while left > 0 {
-            self.tell_all(ME.speech(text), None, [left.into(), left.into()]);
-            text = text::TRACER_COUNTS;
-            // Interrupted, it goes on with what remains.
+        let seconds = Arg::Dec(self.options.delay.into());
+        self.say(messages::TRACER_DELAYS, &[seconds, seconds]);
+        for left in (0..self.options.delay).rev() {
             sys::nanosleep(&mut Timespec { tv_sec: 1, tv_nsec: 0 }).or_fail(ME);
-            left -= 1;
+            if left > 0 {
+                self.say(messages::TRACER_COUNTS, &[Arg::Dec(left.into())]);
+            }
         }
-        self.tell(text::TRACER_DELAYED, None);
+        self.say(messages::TRACER_DELAYED, &[]);
+        self.is_valid(notif, messages::POST_DELAY)
     }
 
-    /// Tells that a notification came, where that has not been told before a delay.
-    fn tell_got_late(&self) {
+    /// Reads the path into `buffer` and returns its length without the NUL.
+    ///
+    /// # Errors
+    /// EFAULT or ENAMETOOLONG if there is no path, as the kernel would say.
+    fn read_path(
+        &mut self,
+        notif: &seccomp_notif,
+        buffer: &mut [u8; PATH_MAX],
+    ) -> Result<u32, Errno> {
+        let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
+        for room in [SHORT, PATH_MAX] {
+            let bytes = buffer.get_mut(..room).unwrap_or_default();
+            let read = self.memory.read(pid, address, bytes).unwrap_or_else(|error| {
+                match (error.call(), error.errno()) {
+                    (_, Errno::EPERM | Errno::EACCES) => ME.give_up(error, messages::HINT_MEMORY),
+                    (nr::__NR_process_vm_readv, Errno::ENOSYS) => {
+                        ME.give_up(error, messages::HINT_PROC)
+                    }
+                    _ => ME.fail(error),
+                }
+            });
+            let path = bytes.get(..read).unwrap_or_default();
+            if let Some((path, _)) = CStrRef::split_from(path) {
+                return Ok(path.count() as u32);
+            }
+            if read < room {
+                // Nothing is behind what was read.
+                return Err(Errno::EFAULT);
+            }
+        }
+        Err(Errno::ENAMETOOLONG)
+    }
+
+    /// Decides what becomes of a path, whose last byte is its NUL, and creates what is beneath /tmp.
+    fn act(&mut self, notif: &seccomp_notif, path: &mut [u8], response: &mut Response) {
+        let Some((name, _)) = CStrRef::split_from(path) else { return };
+        let mode = notif.data.args[arch::MODE];
+        let mkdir = Message {
+            template: messages::TRACER_MKDIR,
+            args: &[Arg::Quoted(name), Arg::Oct(mode)],
+        };
         if self.options.delay == 0 {
-            self.tell(text::TRACER_GOT, None);
+            self.say_got(notif, &mkdir);
+        } else {
+            self.say(mkdir.template, mkdir.args);
+        }
+
+        if policy::beneath(name).is_some() {
+            // A strange value for mkdir: it shows that the tracer made it up.
+            let value = name.count() as i64;
+            let beneath = path.get_mut(policy::BENEATH.count()..).unwrap_or_default();
+            match self.tmp.make(beneath, mode as u32) {
+                Err(errno) if errno != Errno::EEXIST || !self.was_withdrawn(notif, path) => {
+                    refuse(response, errno);
+                }
+                _ => {
+                    response.resp =
+                        seccomp_notif_resp { id: notif.id, val: value, error: 0, flags: 0 }
+                }
+            }
+        } else if name == policy::FAREWELL {
+            self.farewell = true;
+            // Once the target has its answer it may end, and the parent kill this process: not before the
+            // last line is printed.
+            signals::block(ME, signals::FROM_PARENT);
+        } else if self.options.let_through {
+            response.resp.error = 0;
+            response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         }
     }
 
-    /// A line of the transcript, which may name what the notification says and `path`.
-    #[inline(always)]
-    fn tell(&self, text: Text, path: Option<ZStr>) {
-        self.tell_speech(ME.speech(text), path);
+    /// Whether this is the call for which the directory was made that is there now.
+    fn was_withdrawn(&self, notif: &seccomp_notif, path: &[u8]) -> bool {
+        self.withdrawn.as_ref().is_some_and(|withdrawn| {
+            withdrawn.pid == notif.pid
+                && withdrawn.mode == notif.data.args[arch::MODE]
+                && withdrawn.path.starts_with(path)
+        })
     }
 
-    /// The same; the callers have the speech as a constant, or one of two.
-    #[inline(never)]
-    fn tell_speech(&self, speech: Speech, path: Option<ZStr>) {
-        let notif = &self.exchange.request.notif;
-        let then = if path.is_some() { MKDIR } else { text::NOTHING };
-        // As a line of its own, this takes one number, the mode.
-        let first = if speech == ME.speech(MKDIR) { self.mode() } else { notif.pid.into() };
-        self.tell_all(speech, path, [first, notif.id, then.0.into(), self.mode()]);
+    /// Whether the call still waits for its answer; tells when it was found that it does not.
+    fn is_valid(&self, notif: &seccomp_notif, when: Text) -> bool {
+        let valid = self.listener.is_valid(&notif.id);
+        if !valid {
+            self.say_got_unless_delayed(notif);
+            if self.options.count.is_none() {
+                ME.warn(messages::TRACER_WITHDRAWN, &[Arg::Text(when)]);
+            }
+        }
+        valid
     }
 
-    /// A line of the transcript, which the measuring mode has not.
-    #[inline(always)]
-    fn tell_all<const N: usize>(&self, speech: Speech, path: Option<ZStr>, numbers: [u64; N]) {
-        if self.options.count == 0 {
-            speech.say_about(path, numbers);
+    /// Prints that a notification came, unless that was printed before a delay.
+    fn say_got_unless_delayed(&self, notif: &seccomp_notif) {
+        if self.options.delay == 0 {
+            self.say_got(notif, &Message::EMPTY);
         }
     }
+
+    /// Prints that a notification came, and in the same write what follows.
+    fn say_got(&self, notif: &seccomp_notif, next: &Message) {
+        let (pid, id) = (Arg::Dec(notif.pid.into()), Arg::Hex(notif.id));
+        self.say(messages::TRACER_GOT, &[pid, id, Arg::Message(next)]);
+    }
+
+    /// Prints a line of the transcript, which the measuring mode does not have.
+    fn say(&self, template: Text, args: &[Arg]) {
+        if self.options.count.is_none() {
+            ME.say(template, args);
+        }
+    }
+}
+
+/// The call fails with this error.
+fn refuse(response: &mut Response, errno: Errno) {
+    response.resp.error = -errno.number().cast_signed();
 }

@@ -12,8 +12,8 @@ use std::process::Command;
 use common::document::read;
 use common::shown::compare;
 use common::usage;
-use seccomp_notify_min::failure::Process;
-use seccomp_notify_min::text;
+use seccomp_notify_min::messages::{self, Text};
+use seccomp_notify_min::report::Process;
 
 const PAGE: &str = "seccomp-notify-min.1";
 
@@ -105,24 +105,26 @@ fn the_manual_explains_each_hint_that_the_program_gives() {
         .map(|item| item.trim_start_matches("Li ").trim_matches('"').to_owned())
         .collect();
     let hints = [
-        text::HINT_SECCOMP,
-        text::HINT_LISTENER,
-        text::HINT_KILLABLE,
-        text::HINT_CONTINUE,
-        text::HINT_MEMORY,
-        text::HINT_NAMESPACE,
-        text::HINT_PROC,
+        messages::HINT_CONTINUE,
+        messages::HINT_EMULATOR,
+        messages::HINT_KILLABLE,
+        messages::HINT_LISTENER,
+        messages::HINT_MEMORY,
+        messages::HINT_PROC,
+        messages::HINT_SANDBOX,
+        messages::HINT_SECCOMP,
+        messages::HINT_SIZES,
     ];
-    let source = read("src/text.rs");
+    let source = read("src/messages.rs");
     let written = source.lines().filter(|line| line.trim_start().starts_with("HINT_")).count();
     assert_eq!(hints.len(), written, "a hint is missing here");
     let hints: BTreeSet<String> = hints.into_iter().map(plain).collect();
     assert_eq!(explained, hints);
 }
 
-/// A text that has no directives, as the program prints it.
-fn plain(hint: text::Text) -> String {
-    let line = line::composed(Process::PARENT, hint, None, [0; 4]);
+/// A text without arguments, as the program prints it.
+fn plain(hint: Text) -> String {
+    let line = line::composed(Process::Parent, hint, &[]);
     String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 

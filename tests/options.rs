@@ -2,10 +2,12 @@
 //! with it is told in one line that names the argument, and nothing is started.
 
 mod common;
+mod line;
 #[allow(dead_code)]
 mod model;
 
 use std::ffi::{CString, OsStr, OsString};
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 
 use common::transcript::{EPERM, Fate, Script};
@@ -13,13 +15,15 @@ use common::{Beneath, Ended, Stream, program};
 use model::{Verdict, model};
 use proptest::prelude::*;
 use seccomp_notify_min::filter::Action;
-use seccomp_notify_min::options::{Options, read};
-use seccomp_notify_min::sys::{ZStr, ZStrs};
-use seccomp_notify_min::text::{self, Text};
+use seccomp_notify_min::fmt::{Arg, Message};
+use seccomp_notify_min::messages;
+use seccomp_notify_min::options::{self, Options, UsageError};
+use seccomp_notify_min::report::Process;
+use seccomp_notify_min::sys::CStrRef;
 
 // ---- Black box
 
-/// The usage text: what follows an error, and what help prints.
+/// The usage text.
 fn usage() -> String {
     let outcome = program(["-h"]).finish();
     assert_eq!((outcome.ended, outcome.err()), (Ended::Status(0), String::new()));
@@ -49,8 +53,8 @@ fn complaint<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     assert_eq!(run.out(), "", "{run:#?}");
     assert_eq!(run.packets.len(), 1, "one write: {run:#?}");
     let err = String::from_utf8(run.of(Stream::Err)).expect("text");
-    let (line, usage) = err.split_once('\n').expect("a line");
-    assert_eq!(usage, self::usage());
+    let (line, hint) = err.split_once('\n').expect("a line");
+    assert_eq!(hint, "Try 'seccomp-notify-min --help' for more information.\n");
     let said = line.strip_prefix("seccomp-notify-min: ").expect("the line names the program");
     said.to_owned()
 }
@@ -65,60 +69,84 @@ fn the_test_that_nothing_is_started_would_see_it() {
     assert_eq!(run.ended, Ended::Signal(libc::SIGSYS));
 }
 
-/// Checks that a command line is wrong and that the line which says so names `argument`.
-fn is_blamed<S: AsRef<OsStr>>(argument: &str, arguments: &[S]) {
-    let shown = String::from_utf8(common::transcript::shown(argument.as_bytes())).unwrap();
-    let line = complaint(arguments);
-    assert!(line.contains(&format!("\"{shown}\"")), "{argument:?}: {line}");
+/// Checks that each command line is wrong, and what is said of it.
+fn is_told<S: AsRef<OsStr>>(said: &str, arguments: &[S]) {
+    assert_eq!(
+        complaint(arguments),
+        said,
+        "{:?}",
+        arguments.iter().map(AsRef::as_ref).collect::<Vec<_>>()
+    );
+}
+
+/// As the program shows what comes from outside.
+fn shown(argument: &str) -> String {
+    String::from_utf8(common::transcript::shown(argument.as_bytes())).unwrap()
 }
 
 #[test]
 fn no_directory_at_all_is_a_usage_error() {
     for arguments in [&[][..], &["-K"], &["--"], &["-d", "3"], &["-K", "-f", "e", "--"]] {
-        assert!(complaint(arguments).contains("no directory"), "{arguments:?}");
+        is_told("missing operand", arguments);
     }
 }
 
 #[test]
-fn an_unknown_option_is_named_by_the_argument_it_stands_in() {
-    for option in ["-x", "-Kx", "-xd2", "-K-", "--halp", "--helpme", "--help=1", "--d", "---"]
+fn an_unknown_letter_is_named() {
+    for (option, letter) in [("-x", "x"), ("-Kx", "x"), ("-xd2", "x"), ("-K-", "-"), ("-k", "k")]
         .into_iter()
-        .chain(["-:", "-?", "-k", "-\u{1}", "-K\u{1}", "-\n", "-\\", "-\u{e9}", "-W"])
+        .chain([("-:", ":"), ("-?", "?"), ("-W", "W"), ("-\\", "\\\\"), ("-\u{1}", "\\x01")])
+        .chain([("-K\u{1}", "\\x01"), ("-\n", "\\x0a"), ("-\u{7f}", "\\x7f"), ("-\u{e9}", "\\xc3")])
     {
-        is_blamed(option, &[option, "/etc/c"]);
-        is_blamed(option, &["/etc/c", option]);
+        let said = format!("invalid option -- '{letter}'");
+        is_told(&said, &[option, "/etc/c"]);
+        is_told(&said, &["/etc/c", option]);
     }
 }
 
 #[test]
-fn an_option_without_its_value_is_named_by_the_argument_it_stands_in() {
-    for option in ["-d", "-Kf", "-b", "-wKcd"] {
-        is_blamed(option, &["/etc/c", option]);
+fn an_unknown_long_option_is_named() {
+    for option in ["--halp", "--helpme", "--help=1", "--d", "---", "--\u{1b}[2J"] {
+        let said = format!("unrecognized option '{}'", shown(option));
+        is_told(&said, &[option, "/etc/c"]);
+        is_told(&said, &["/etc/c", option]);
     }
 }
 
 #[test]
-fn a_wrong_value_is_named() {
+fn an_option_without_its_value_is_named() {
+    for (option, letter) in [("-d", 'd'), ("-Kf", 'f'), ("-b", 'b'), ("-wKcd", 'd')] {
+        is_told(&format!("option requires an argument -- '{letter}'"), &["/etc/c", option]);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_those_that_are_right() {
     let delays = ["", "-1", "+1", " 1", "1 ", "1s", "0x1", "1.5", "1\n", "4294967296", "--"]
         .into_iter()
-        .chain(["99999999999999999999999", "18446744073709551617", "\u{661}"]);
-    let counts = ["", "0", "00", "-1", "4294967296", "ten"].into_iter();
-    let seconds = ["", "E", "ee", "et", "x", "errno", "e "].into_iter();
-    let options = delays.map(|delay| ("-d", delay)).chain(counts.map(|count| ("-b", count)));
-    for (option, value) in options.chain(seconds.map(|second| ("-f", second))) {
-        is_blamed(value, &[option, value, "/etc/c"]);
+        .chain(["99999999999999999999999", "18446744073709551617", "\u{661}"])
+        .map(|value| {
+            let said = format!("invalid number of seconds: '{}' (0 to 4294967295)", shown(value));
+            ("-d", value, said)
+        });
+    let counts = ["", "0", "00", "-1", "4294967296", "ten"]
+        .map(|value| ("-b", value, format!("invalid count: '{}' (1 to 4294967295)", shown(value))));
+    let seconds = ["", "E", "ee", "et", "x", "errno", "e "]
+        .map(|value| ("-f", value, format!("invalid argument '{value}' for -f (e or t)")));
+    for (option, value, said) in delays.chain(counts).chain(seconds) {
+        is_told(&said, &[option, value, "/etc/c"]);
         // Attached.
         if !value.is_empty() {
-            is_blamed(value, &[&[option, value].concat(), "/etc/c"]);
+            is_told(&said, &[&[option, value].concat(), "/etc/c"]);
         }
     }
 }
 
 #[test]
 fn the_first_of_several_errors_is_told() {
-    is_blamed("x", &["-f", "x", "-y", "-d"]);
-    is_blamed("-y", &["-y", "-f", "x", "-d"]);
-    is_blamed("-x", &["-x", "-h"]);
+    is_told("invalid argument 'x' for -f (e or t)", &["-f", "x", "-y", "-d"]);
+    is_told("invalid option -- 'y'", &["-y", "-f", "x", "-d"]);
+    is_told("invalid option -- 'x'", &["-x", "-h"]);
 }
 
 #[test]
@@ -208,6 +236,8 @@ enum Step {
     Flag(u8),
     Value(u8, Vec<u8>),
     Unknown(u8),
+    /// The whole argument.
+    UnknownLong(Vec<u8>),
     Valueless(u8),
 }
 
@@ -278,13 +308,11 @@ fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
             match u8::try_from(found) {
                 Err(_) => break,
                 Ok(b'?') => {
-                    // A long option is unknown, or has a value that it does not take: for the
-                    // program, an unknown option '-'.
-                    let letter = match c::optopt as u8 {
-                        0 | b'h' | b'V' => b'-',
-                        letter => letter,
-                    };
-                    steps.push(Step::Unknown(letter));
+                    steps.push(match c::optopt as u8 {
+                        // A long option that is unknown, or has a value though it takes none.
+                        0 | b'h' | b'V' => Step::UnknownLong(bytes(argv[c::optind as usize - 1])),
+                        letter => Step::Unknown(letter),
+                    });
                     return (steps, None);
                 }
                 Ok(b':') => {
@@ -305,110 +333,118 @@ fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
     }
 }
 
-/// The directories, or the text that stops the program and the argument that is blamed.
-type Outcome = Result<Vec<Vec<u8>>, (Text, Option<Vec<u8>>)>;
+/// What the program does with a command line, and what it says of a wrong one.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Run(Vec<Vec<u8>>),
+    Help,
+    Version,
+    Wrong(String),
+}
 
-/// The same by the program: what it has read, up to the first error, and the directories, or what stops it
-/// and the argument that is blamed.
-fn program_reads(arguments: &[CString]) -> (Wish, Outcome) {
-    let mut places = as_places(arguments);
-    let mut arguments = ZStrs::new(&mut places).expect("there is an end");
+/// The same by the program: the options, up to the first error, and the outcome.
+fn program_reads(arguments: &[CString]) -> (Options, Outcome) {
+    let mut strings: Vec<CStrRef> =
+        arguments.iter().map(|argument| CStrRef::new(argument.as_c_str())).collect();
     let mut options = Options::default();
-    let outcome = match read(&mut arguments, &mut options) {
-        Ok(()) => Ok(bytes(arguments)),
-        Err((text, blamed)) => Err((text, blamed.map(Iterator::collect))),
+    let outcome = match options::parse(&mut strings, &mut options) {
+        Ok(options::Command::Run(directories)) => {
+            Outcome::Run(directories.iter().map(|directory| directory.collect()).collect())
+        }
+        Ok(options::Command::Help) => Outcome::Help,
+        Ok(options::Command::Version) => Outcome::Version,
+        Err(UsageError { text, about }) => {
+            let error = Message { template: text, args: about.as_slice() };
+            let args = [Arg::Message(&error)];
+            let line = line::composed(Process::Parent, messages::USAGE_ERROR, &args);
+            // A part of a character may stand in it.
+            Outcome::Wrong(String::from_utf8_lossy(&line).into_owned())
+        }
     };
-    (Wish::from(options), outcome)
+    (options, outcome)
 }
 
-/// What a command line asks for.
-#[derive(Debug, Default, PartialEq)]
-struct Wish {
-    delay: u32,
-    second: Action,
-    keep: bool,
-    killable: bool,
-    let_through: bool,
-    count: u32,
-}
-
-impl From<Options> for Wish {
-    fn from(options: Options) -> Self {
-        Self {
-            delay: options.delay,
-            second: options.second,
-            keep: options.keep(),
-            killable: options.killable(),
-            let_through: options.let_through(),
-            count: options.count,
+/// What the steps mean, by the rules of the specification: the options up to the first error, and the outcome.
+fn meaning(steps: &[Step], operands: Option<Vec<Vec<u8>>>) -> (Options, Outcome) {
+    let mut options = Options::default();
+    for step in steps {
+        if let Err(outcome) = add(&mut options, step) {
+            return (options, outcome);
         }
     }
+    let outcome = match operands.expect("no step is wrong") {
+        operands if operands.is_empty() => wrong("missing operand"),
+        operands => Outcome::Run(operands),
+    };
+    (options, outcome)
 }
 
-/// What the options mean, by the rules of the specification: the wish, and the text that stops the program if
-/// there is one.
-fn meaning(steps: &[Step], operands: Option<&[Vec<u8>]>) -> (Wish, Result<(), Text>) {
-    let mut wish = Wish::default();
-    let outcome = steps.iter().try_for_each(|step| add(&mut wish, step));
-    let outcome = match operands {
-        Some([]) => outcome.and(Err(text::NO_DIRECTORY)),
-        _ => outcome,
-    };
-    (wish, outcome)
+/// What is said of a wrong command line.
+fn wrong(said: &str) -> Outcome {
+    Outcome::Wrong(format!(
+        "seccomp-notify-min: {said}\nTry 'seccomp-notify-min --help' for more information.\n"
+    ))
 }
 
 /// Adds what one step means.
-fn add(wish: &mut Wish, step: &Step) -> Result<(), Text> {
+fn add(options: &mut Options, step: &Step) -> Result<(), Outcome> {
     let number = |value: &[u8]| -> Option<u32> {
         let value = std::str::from_utf8(value).ok()?;
         // Rust's own takes a plus sign.
         if value.starts_with('+') { None } else { value.parse().ok() }
     };
+    let shown =
+        |value: &[u8]| String::from_utf8_lossy(&common::transcript::shown(value)).into_owned();
     match step {
-        Step::Flag(b'K') => wish.keep = true,
-        Step::Flag(b'c') => wish.let_through = true,
-        Step::Flag(b'w') => wish.killable = true,
-        Step::Flag(b'h') => return Err(text::USAGE),
-        Step::Flag(_) => return Err(text::VERSION),
-        Step::Value(b'd', value) => wish.delay = number(value).ok_or(text::BAD_DELAY)?,
+        Step::Flag(b'K') => options.keep = true,
+        Step::Flag(b'c') => options.let_through = true,
+        Step::Flag(b'w') => options.killable = true,
+        Step::Flag(b'h') => return Err(Outcome::Help),
+        Step::Flag(_) => return Err(Outcome::Version),
+        Step::Value(b'd', value) => {
+            let told = || {
+                wrong(&format!("invalid number of seconds: '{}' (0 to 4294967295)", shown(value)))
+            };
+            options.delay = number(value).ok_or_else(told)?;
+        }
         Step::Value(b'b', value) => {
-            let count = number(value).filter(|&count| count > 0);
-            wish.count = count.ok_or(text::BAD_COUNT)?;
+            let told = || wrong(&format!("invalid count: '{}' (1 to 4294967295)", shown(value)));
+            options.count = Some(number(value).and_then(NonZero::new).ok_or_else(told)?);
         }
         Step::Value(_, value) => {
-            wish.second = match &value[..] {
-                b"e" => Action::ERRNO,
-                b"t" => Action::TRACE,
-                _ => return Err(text::BAD_FILTER),
-            };
+            options.second = Some(match &value[..] {
+                b"e" => Action::Errno,
+                b"t" => Action::Trace,
+                _ => {
+                    return Err(wrong(&format!(
+                        "invalid argument '{}' for -f (e or t)",
+                        shown(value)
+                    )));
+                }
+            });
         }
-        Step::Unknown(_) => return Err(text::UNKNOWN_OPTION),
-        Step::Valueless(_) => return Err(text::MISSING_VALUE),
+        Step::Unknown(letter) => {
+            return Err(wrong(&format!("invalid option -- '{}'", shown_byte(*letter))));
+        }
+        Step::UnknownLong(option) => {
+            return Err(wrong(&format!("unrecognized option '{}'", shown(option))));
+        }
+        Step::Valueless(letter) => {
+            return Err(wrong(&format!(
+                "option requires an argument -- '{}'",
+                shown_byte(*letter)
+            )));
+        }
     }
     Ok(())
 }
 
-/// Whether `blamed` is the right one for what stopped the program at the last of these steps that was taken.
-fn is_rightly_blamed(
-    blamed: Option<&[u8]>,
-    arguments: &[CString],
-    steps: &[Step],
-    wrong: Text,
-) -> bool {
-    // Without any argument there is none to blame.
-    let Some(blamed) = blamed else { return arguments.is_empty() };
-    let is_argument = arguments.iter().any(|argument| argument.as_bytes() == blamed);
-    if wrong == text::NO_DIRECTORY {
-        return arguments.last().is_some_and(|last| last.as_bytes() == blamed);
-    }
-    let mut wish = Wish::default();
-    match steps.iter().find(|step| add(&mut wish, step).is_err()).expect("one is wrong") {
-        Step::Value(_, value) => value == blamed,
-        // The argument lacks the value of its last letter.
-        Step::Valueless(letter) => is_argument && blamed.last() == Some(letter),
-        Step::Unknown(letter) => is_argument && blamed.contains(letter),
-        // Nobody is to blame for these.
-        Step::Flag(_) => true,
+/// As the program shows a single byte.
+fn shown_byte(byte: u8) -> String {
+    match byte {
+        b'\\' => "\\\\".into(),
+        b' '..=b'~' => char::from(byte).into(),
+        _ => format!("\\x{byte:02x}"),
     }
 }
 
@@ -434,17 +470,6 @@ fn argument() -> impl Strategy<Value = CString> {
     ]
 }
 
-/// As the kernel passes them.
-fn as_places(arguments: &[CString]) -> Vec<Option<ZStr<'_>>> {
-    let strings = arguments.iter().map(|argument| Some(ZStr::from(argument.as_c_str())));
-    strings.chain([None]).collect()
-}
-
-/// The strings' bytes.
-fn bytes<'a>(strings: impl Iterator<Item = ZStr<'a>>) -> Vec<Vec<u8>> {
-    strings.map(Iterator::collect).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..Default::default() })]
 
@@ -454,21 +479,8 @@ proptest! {
     ) {
         let arguments = [vec![c"name".to_owned()], arguments].concat();
         let (steps, operands) = witness(&arguments);
-        let (wish, stop) = meaning(&steps, operands.as_deref());
-        let (read, outcome) = program_reads(&arguments);
         // Up to the first error as well.
-        prop_assert_eq!(read, wish);
-        match outcome {
-            Ok(directories) => {
-                prop_assert_eq!(stop, Ok(()));
-                prop_assert_eq!(Some(directories), operands);
-            }
-            Err((wrong, blamed)) => {
-                prop_assert_eq!(stop, Err(wrong));
-                let right = is_rightly_blamed(blamed.as_deref(), &arguments, &steps, wrong);
-                prop_assert!(right, "{:?} is blamed", blamed);
-            }
-        }
+        prop_assert_eq!(program_reads(&arguments), meaning(&steps, operands));
     }
 
     #[test]
@@ -479,70 +491,23 @@ proptest! {
             arguments.iter().map(|argument| argument.as_bytes().to_vec()).collect();
         let named = [vec![c"name".to_owned()], arguments].concat();
         match (program_reads(&named), model(&plain)) {
-            ((wish, Ok(directories)), Verdict::Run(plan)) => {
-                let second = match plan.second {
-                    None => Action::NONE,
-                    Some('e') => Action::ERRNO,
-                    Some(_) => Action::TRACE,
-                };
-                prop_assert_eq!(wish, Wish {
+            ((options, Outcome::Run(directories)), Verdict::Run(plan)) => {
+                let second = plan.second.map(|value| if value == 'e' { Action::Errno } else { Action::Trace });
+                prop_assert_eq!(options, Options {
                     delay: plan.delay,
                     second,
                     keep: plan.keep,
                     killable: plan.killable,
                     let_through: plan.let_through,
-                    count: plan.count,
+                    count: NonZero::new(plan.count),
                 });
                 prop_assert_eq!(directories, plan.directories);
             }
-            ((_, Err((text::USAGE, _))), Verdict::Help)
-            | ((_, Err((text::VERSION, _))), Verdict::Version) => {}
-            ((_, Err((wrong, blamed))), Verdict::Wrong(wanted)) => {
-                prop_assert!(wrong != text::USAGE && wrong != text::VERSION);
-                prop_assert!(wanted.is_none() || blamed == wanted, "{:?} is blamed", blamed);
+            ((_, Outcome::Help), Verdict::Help) | ((_, Outcome::Version), Verdict::Version) => {}
+            ((_, Outcome::Wrong(said)), Verdict::Wrong(wanted)) => {
+                prop_assert_eq!(said, String::from_utf8_lossy(&wanted).into_owned());
             }
             (found, wanted) => prop_assert!(false, "{:?} instead of {:?}", found, wanted),
-        }
-    }
-
-    #[test]
-    fn the_strings_that_are_kept_stay_in_their_order(
-        // For each string: whether it is kept, and how many that follow it are taken off.
-        each in proptest::collection::vec((any::<bool>(), 0_usize..3), 0..9),
-        stop in proptest::option::weighted(0.2, 0_usize..9),
-    ) {
-        let strings: Vec<CString> =
-            (0..each.len()).map(|i| CString::new(i.to_string()).unwrap()).collect();
-        let (mut kept, mut taken) = (vec![], vec![]);
-        let mut rest = strings.iter().zip(&each).enumerate();
-        let mut wanted = Ok(());
-        while let Some((i, (string, &(keep, more)))) = rest.next() {
-            if stop == Some(i) {
-                wanted = Err(i);
-                break;
-            }
-            taken.extend(rest.by_ref().take(more).map(|(_, (string, _))| string.as_bytes().to_vec()));
-            if keep {
-                kept.push(string.as_bytes().to_vec());
-            }
-        }
-
-        let mut places = as_places(&strings);
-        let found = ZStrs::new(&mut places).expect("there is an end");
-        let mut off = vec![];
-        let outcome = found.retain(|string, rest| {
-            let i: usize = String::from_utf8(string.collect()).unwrap().parse().unwrap();
-            if stop == Some(i) {
-                return Err(i);
-            }
-            off.extend(bytes(rest.take(each[i].1)));
-            Ok(each[i].0)
-        });
-        prop_assert_eq!(outcome, wanted);
-        prop_assert_eq!(off, taken);
-        if wanted.is_ok() {
-            prop_assert_eq!(found.is_empty(), kept.is_empty());
-            prop_assert_eq!(bytes(found), kept);
         }
     }
 
@@ -561,30 +526,20 @@ proptest! {
             CString::new(value).unwrap(),
             c"/x".to_owned(),
         ];
-        let (wish, outcome) = program_reads(&arguments);
-        prop_assert_eq!(outcome.ok().map(|_| wish.delay), expected);
+        let (options, outcome) = program_reads(&arguments);
+        let delay = matches!(outcome, Outcome::Run(_)).then_some(options.delay);
+        prop_assert_eq!(delay, expected);
     }
 }
 
 #[test]
 fn an_empty_argument_vector_has_no_directory() {
-    let (wish, outcome) = program_reads(&[]);
-    assert_eq!(outcome, Err((text::NO_DIRECTORY, None)));
-    assert_eq!(wish, Wish::default());
-}
-
-#[test]
-fn strings_without_an_end_are_none() {
-    assert!(ZStrs::new(&mut []).is_none());
-    assert!(ZStrs::new(&mut [Some(ZStr::from(c"x"))]).is_none());
-    assert_eq!(bytes(ZStrs::new(&mut [None]).expect("there is an end")), Vec::<Vec<u8>>::new());
-    let mut places = [Some(ZStr::from(c"x")), None, Some(ZStr::from(c"y"))];
-    assert_eq!(bytes(ZStrs::new(&mut places).expect("there is an end")), [b"x"]);
+    assert_eq!(program_reads(&[]), (Options::default(), wrong("missing operand")));
 }
 
 #[test]
 fn arguments_are_shown_escaped_whatever_their_bytes() {
-    for argument in [&b"-\x1b[2J"[..], b"-x\n\x7f\xff"] {
+    for argument in [&b"--\x1b[2J"[..], b"--x\n\x7f\xff"] {
         let line = {
             let run = program([OsStr::from_bytes(argument), OsStr::new("/etc/c")]).finish();
             assert_eq!(run.ended, Ended::Status(1));

@@ -1,51 +1,41 @@
-//! Lines as the program composes them, for the tests and fuzz targets that look at texts.
+//! Messages as the program puts them together, for the tests and fuzz targets that look at texts.
 
-use std::ffi::CStr;
-use std::mem::MaybeUninit;
-
-use seccomp_notify_min::failure::Process;
-use seccomp_notify_min::print::Line;
-use seccomp_notify_min::sys::ZStr;
-use seccomp_notify_min::text::{RUN_ROOM, Text};
+use seccomp_notify_min::fmt::{Arg, Buffer, Message};
+use seccomp_notify_min::messages::Text;
+use seccomp_notify_min::report::Process;
 
 /// What stands in memory that the program has not written to.
 const UNTOUCHED: u8 = 0xa5;
-/// The bytes behind the room that are looked at: more than the program ever copies at once.
+/// The bytes behind the buffer that are looked at.
 const BEYOND: usize = 64;
 
-/// Composes a line in `room` bytes and those that the program wants behind them. Returns the former, and the
-/// whole line's length.
+/// Puts a message together in a buffer of `size` bytes. Returns the buffer, and the whole message's length.
 ///
 /// # Panics
-/// If the program wrote beyond its room, or gave out as a line what is not all of it.
+/// If the program wrote behind the buffer, or returned as the message what is not all of it.
 pub fn composed_in(
-    room: usize,
+    size: usize,
     process: Process,
-    text: Text,
-    string: Option<&CStr>,
-    numbers: [u64; 4],
+    template: Text,
+    args: &[Arg],
 ) -> (Vec<u8>, usize) {
-    let mut memory = vec![MaybeUninit::new(UNTOUCHED); room + RUN_ROOM + BEYOND];
-    let mut line = Line::new(
-        &mut memory[..room + RUN_ROOM],
-        process.speech(text),
-        string.map(ZStr::from),
-        numbers,
-    );
-    line.compose();
-    let length = line.room.length();
-    // What is given out as a line is all of it, or nothing.
-    assert_eq!(line.room.line().map(<[u8]>::len), (length <= room).then_some(length));
-    // SAFETY: all of it has been written, by the line above if not by the program.
-    let mut bytes: Vec<u8> = memory.iter().map(|byte| unsafe { byte.assume_init() }).collect();
-    let beyond = bytes.split_off(room + RUN_ROOM);
-    bytes.truncate(room);
-    assert!(beyond.iter().all(|&byte| byte == UNTOUCHED), "nothing is written beyond the room");
-    (bytes, length)
+    let mut memory = vec![UNTOUCHED; size + BEYOND];
+    let mut buffer = Buffer::new(&mut memory[..size]);
+    buffer.put_message(process.name(), &Message { template, args });
+    let length = match buffer.finish() {
+        Ok(bytes) => bytes.len(),
+        Err(length) => {
+            assert!(length > size, "there was no room for all of it");
+            length
+        }
+    };
+    let beyond = memory.split_off(size);
+    assert!(beyond.iter().all(|&byte| byte == UNTOUCHED), "nothing is written behind the buffer");
+    (memory, length)
 }
 
-/// The whole line.
-pub fn composed(process: Process, text: Text, string: Option<&CStr>, numbers: [u64; 4]) -> Vec<u8> {
-    let (_, length) = composed_in(0, process, text, string, numbers);
-    composed_in(length, process, text, string, numbers).0
+/// The whole message.
+pub fn composed(process: Process, template: Text, args: &[Arg]) -> Vec<u8> {
+    let (_, length) = composed_in(0, process, template, args);
+    composed_in(length, process, template, args).0
 }

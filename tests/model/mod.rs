@@ -4,9 +4,8 @@
 /// What the program must make of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A usage error, and the argument that its line names; nothing if no argument is wrong, but one is
-    /// missing.
-    Wrong(Option<Vec<u8>>),
+    /// A usage error, and what is printed for it.
+    Wrong(Vec<u8>),
     Help,
     Version,
     Run(Plan),
@@ -42,7 +41,7 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                 } else if b"version".starts_with(long) {
                     Verdict::Version
                 } else {
-                    Verdict::Wrong(Some(argument.clone()))
+                    wrong(b"unrecognized option '", &escaped(argument), b"'")
                 };
             }
             [b'-', _, ..] => {
@@ -54,14 +53,22 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                             b'c' => plan.let_through = true,
                             b'h' => return Verdict::Help,
                             b'V' => return Verdict::Version,
-                            _ => return Verdict::Wrong(Some(argument.clone())),
+                            _ => {
+                                return wrong(b"invalid option -- '", &escaped_byte(*letter), b"'");
+                            }
                         }
                         continue;
                     }
                     let value = match &argument[at + 2..] {
                         [] => match rest.next() {
                             Some(next) => next.clone(),
-                            None => return Verdict::Wrong(Some(argument.clone())),
+                            None => {
+                                return wrong(
+                                    b"option requires an argument -- '",
+                                    &[*letter],
+                                    b"'",
+                                );
+                            }
                         },
                         attached => attached.to_vec(),
                     };
@@ -73,7 +80,27 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                         (b'b', Some(count @ 1..), _) => plan.count = count,
                         (b'f', _, "e") => plan.second = Some('e'),
                         (b'f', _, "t") => plan.second = Some('t'),
-                        _ => return Verdict::Wrong(Some(value)),
+                        (b'd', ..) => {
+                            return wrong(
+                                b"invalid number of seconds: '",
+                                &escaped(&value),
+                                b"' (0 to 4294967295)",
+                            );
+                        }
+                        (b'b', ..) => {
+                            return wrong(
+                                b"invalid count: '",
+                                &escaped(&value),
+                                b"' (1 to 4294967295)",
+                            );
+                        }
+                        _ => {
+                            return wrong(
+                                b"invalid argument '",
+                                &escaped(&value),
+                                b"' for -f (e or t)",
+                            );
+                        }
                     }
                     break;
                 }
@@ -81,10 +108,25 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
             _ => plan.directories.push(argument.clone()),
         }
     }
-    if plan.directories.is_empty() { Verdict::Wrong(None) } else { Verdict::Run(plan) }
+    if plan.directories.is_empty() {
+        wrong(b"missing operand", b"", b"")
+    } else {
+        Verdict::Run(plan)
+    }
 }
 
-/// As the program shows what somebody else chose.
+/// A usage error with this message.
+fn wrong(before: &[u8], about: &[u8], after: &[u8]) -> Verdict {
+    let hint = b"\nTry 'seccomp-notify-min --help' for more information.\n";
+    Verdict::Wrong([b"seccomp-notify-min: ", before, about, after, hint].concat())
+}
+
+/// As the program shows a single byte from outside.
+fn escaped_byte(byte: u8) -> Vec<u8> {
+    if byte < 0x80 { escaped(&[byte]) } else { format!("\\x{byte:02x}").into_bytes() }
+}
+
+/// As the program shows a string from outside.
 pub fn escaped(bytes: &[u8]) -> Vec<u8> {
     let mut shown = vec![];
     for &byte in bytes {

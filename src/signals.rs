@@ -1,0 +1,32 @@
+//! Which signals are blocked and handled. A set of signals has a bit for each; the lowest one is signal 1.
+
+use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ, SignalHandler};
+use crate::arch;
+use crate::report::Process;
+use crate::sys;
+
+/// Blocked all the time: a closed pipe, and a file that may not grow, are failures to be told like any other.
+pub const OUTPUT: u64 = set(SIGPIPE) | set(SIGXFSZ);
+/// Those with which the parent ends the tracer.
+pub const FROM_PARENT: u64 = set(SIGTERM) | set(SIGALRM);
+/// What a terminal sends to a background job that changes its settings or waits for it.
+pub const TERMINAL: u64 = set(SIGTTOU);
+
+const fn set(signal: u32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Blocks these signals beside [`OUTPUT`], and no others.
+pub fn block(process: Process, signals: u64) {
+    sys::rt_sigprocmask(&(OUTPUT | signals)).or_fail(process);
+}
+
+/// Calls `handler` for a signal, or, without one, lets the signal do what is its default.
+pub fn handle(process: Process, signal: u32, handler: Option<extern "C" fn(i32)>) {
+    // linux-raw-sys has a handler that is unsafe to call; a safe one is one of these.
+    let handler: SignalHandler = match handler {
+        Some(handler) => Some(handler),
+        None => None,
+    };
+    sys::rt_sigaction(signal, &arch::disposition(handler)).or_fail(process);
+}

@@ -1,0 +1,378 @@
+//! The system calls that the program makes, in alphabetical order, each with its prototype.
+//!
+//! A wrapper returns a [`Call`], which the caller makes as it wants errors to be treated.
+
+use core::ptr::{null, null_mut};
+use core::slice;
+
+use super::{Argument, CStrRef, Call, Caller, Fd, Fork, Pid, Received, Result, backend, decode};
+use crate::abi::{
+    AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+    Request, Response, SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV,
+    SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK,
+    SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCSBRK, Timespec, cmsghdr, iovec, itimerval,
+    kernel_sigaction, kernel_sigset_t, msghdr, nr, pollfd, seccomp_notif_sizes, sock_filter,
+    sock_fprog,
+};
+use crate::arch;
+
+/// A system call: `call!(__NR_close, fd)`. It is unsafe to write one: whoever does says which memory the call
+/// reads or writes.
+macro_rules! call {
+    ($number:ident $(, $argument:expr)*) => { Call::new(nr::$number, [$($argument.word()),*]) };
+}
+
+/// `int clock_gettime(clockid_t clock, struct timespec *now)`
+#[inline(always)]
+pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
+    // SAFETY: writes `now`.
+    unsafe { call!(__NR_clock_gettime, clock, &raw mut *now) }
+}
+
+/// `int close(int fd)`
+#[inline(always)]
+pub fn close(fd: Fd) -> Call<'static, (), 1> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_close, fd) }
+}
+
+/// `void exit_group(int status)`
+pub fn exit_group(status: u32) -> ! {
+    loop {
+        // SAFETY: touches no memory.
+        let exit: Call<(), 1> = unsafe { call!(__NR_exit_group, status) };
+        // The result is ignored: only a supervisor or a debugger can make this fail.
+        let _ = exit.once();
+    }
+}
+
+/// `int fcntl(int a, F_DUPFD_QUERY, int b)`: returns 1 if both descriptors are of one open file, else 0; Linux
+/// 6.10 and later
+#[inline(always)]
+pub fn fcntl_dupfd_query(a: Fd, b: Fd) -> Call<'static, usize, 3> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_fcntl, a, F_DUPFD_QUERY, b) }
+}
+
+/// `pid_t fork(void)`
+#[inline(always)]
+pub fn fork() -> Call<'static, Fork, 2> {
+    // SAFETY: touches no memory. The child goes on in a copy of it, as its only thread.
+    unsafe { Call::new(arch::FORK, arch::FORK_ARGS) }
+}
+
+/// `pid_t getpid(void)`
+#[inline(always)]
+pub fn getpid() -> Call<'static, Pid, 0> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_getpid) }
+}
+
+/// `pid_t getppid(void)`
+#[inline(always)]
+pub fn getppid() -> Call<'static, Pid, 0> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_getppid) }
+}
+
+/// Proof that this kernel's requests and responses are not longer than [`Request`] and [`Response`], so that
+/// the kernel may write to one.
+#[derive(Clone, Copy)]
+pub struct BuffersFit(());
+
+impl BuffersFit {
+    /// Compares the kernel's sizes, in bytes, with the buffers'.
+    #[must_use]
+    pub fn new(sizes: &seccomp_notif_sizes) -> Option<Self> {
+        let fit = usize::from(sizes.seccomp_notif) <= size_of::<Request>()
+            && usize::from(sizes.seccomp_notif_resp) <= size_of::<Response>();
+        if fit { Some(Self(())) } else { None }
+    }
+}
+
+/// `int ioctl(int terminal, TCSBRK, 1)`: waits until the terminal has sent all that was written to it
+/// (`tcdrain(3)`, `TCSBRK(2const)`)
+#[inline(always)]
+pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_ioctl, terminal, TCSBRK, 1_usize) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with one of its two numbers
+#[inline(always)]
+pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Call<'_, (), 3> {
+    // SAFETY: reads `id`. No other kind of file knows these numbers.
+    unsafe { call!(__NR_ioctl, listener, number, &raw const *id) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`, once: EINTR if a
+/// signal comes
+#[inline(always)]
+pub fn ioctl_recv(_: BuffersFit, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
+    // SAFETY: reads and writes `request`, which is long enough; any bytes are a value of it.
+    unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
+#[inline(always)]
+pub fn ioctl_send(_: BuffersFit, listener: Fd, response: &Response) -> Call<'_, (), 3> {
+    // SAFETY: reads `response`, which is long enough.
+    unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
+}
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: the flags by value
+#[inline(always)]
+pub fn ioctl_set_flags(listener: Fd, flags: u32) -> Call<'static, (), 3> {
+    // SAFETY: touches no memory. No other kind of file knows this number.
+    unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
+}
+
+/// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
+#[inline(always)]
+pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_kill, pid, signal) }
+}
+
+/// `int mkdir(const char *path, mode_t mode)`, the notified call: returns what the supervisor chose, or what
+/// the kernel returns
+#[inline(always)]
+pub fn mkdir(path: CStrRef<'_>, mode: u32) -> Call<'_, usize, 3> {
+    // SAFETY: reads `path` up to its NUL.
+    unsafe { Call::new(arch::NOTIFIED, arch::mkdir_args(path.word(), mode.word())) }
+}
+
+/// `int mkdirat(int directory, const char *path, mode_t mode)`
+#[inline(always)]
+pub fn mkdirat(directory: Fd, path: CStrRef<'_>, mode: u32) -> Call<'_, (), 3> {
+    // SAFETY: reads `path` up to its NUL.
+    unsafe { call!(__NR_mkdirat, directory, path, mode) }
+}
+
+/// `void *mmap(NULL, size_t length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)`: `length`
+/// bytes, all 0, to be given back by [`munmap`]
+///
+/// # Errors
+/// As `mmap(2)`.
+#[inline(always)]
+pub fn mmap(length: usize) -> Result<&'static mut [u8]> {
+    const PROTECTION: u32 = PROT_READ | PROT_WRITE;
+    const FLAGS: u32 = MAP_PRIVATE | MAP_ANONYMOUS;
+    // SAFETY: the kernel chooses an address where nothing is mapped.
+    let ret = unsafe {
+        backend::syscall6(
+            nr::__NR_mmap as usize,
+            0,
+            length,
+            PROTECTION.word(),
+            FLAGS.word(),
+            NO_FD.word(),
+            0,
+        )
+    };
+    let address: usize = decode(nr::__NR_mmap, ret)?;
+    // SAFETY: `length` bytes are mapped there, and nothing else refers to them.
+    Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
+}
+
+/// `int munmap(void *address, size_t length)`, for what [`mmap`] returned
+#[inline(always)]
+pub fn munmap(mapping: &'static mut [u8]) -> Call<'static, (), 2> {
+    // SAFETY: this is the only reference to the mapping, and it ends here.
+    unsafe { call!(__NR_munmap, mapping.as_mut_ptr(), mapping.len()) }
+}
+
+/// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: a signal leaves in `time` what
+/// remains
+#[inline(always)]
+pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
+    let time = &raw mut *time;
+    // SAFETY: reads `time`, then writes it.
+    unsafe { call!(__NR_nanosleep, time, time) }
+}
+
+/// `int openat(int directory, const char *path, int flags)`
+#[inline(always)]
+pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
+    // SAFETY: reads `path` up to its NUL.
+    unsafe { call!(__NR_openat, directory, path, flags) }
+}
+
+/// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits without a limit
+#[inline(always)]
+pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
+    // SAFETY: reads and writes `poll`, which is one; there is no mask of signals.
+    unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
+}
+
+/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
+#[inline(always)]
+pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
+    // SAFETY: the operations in `abi` touch no memory.
+    unsafe { call!(__NR_prctl, operation, argument) }
+}
+
+/// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: returns the number of bytes
+#[inline(always)]
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
+    // SAFETY: writes within `buffer`.
+    unsafe { call!(__NR_pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset as usize) }
+}
+
+/// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: returns the number of bytes
+///
+/// # Errors
+/// As `process_vm_readv(2)`.
+pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize> {
+    let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
+    let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
+    // SAFETY: writes within `buffer`. The remote address is not one of this process's references.
+    let ret = unsafe {
+        backend::syscall6(
+            nr::__NR_process_vm_readv as usize,
+            pid.word(),
+            (&raw const local).word(),
+            1,
+            (&raw const remote).word(),
+            1,
+            0,
+        )
+    };
+    decode(nr::__NR_process_vm_readv, ret)
+}
+
+/// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: returns the number of
+/// bytes; EINVAL if this is no symbolic link
+#[inline(always)]
+pub fn readlinkat<'a>(
+    directory: Fd,
+    path: CStrRef<'a>,
+    buffer: &'a mut [u8],
+) -> Call<'a, usize, 4> {
+    // SAFETY: reads `path` up to its NUL and writes within `buffer`.
+    unsafe { call!(__NR_readlinkat, directory, path, buffer.as_mut_ptr(), buffer.len()) }
+}
+
+/// The control data of a message with one descriptor (`cmsg(3)`), aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Rights {
+    header: cmsghdr,
+    fd: Fd,
+}
+
+/// In the place of a descriptor: none.
+const NO_FD: Fd = Fd(-1);
+
+/// `ssize_t recvmsg(int socket, struct msghdr *message, 0)`, for the message that [`sendmsg`] sends
+pub fn recvmsg(caller: impl Caller, socket: Fd) -> Received {
+    let mut fd = NO_FD;
+    match with_message(caller, nr::__NR_recvmsg, socket, &mut fd) {
+        0 => Received::EndOfStream,
+        _ if fd == NO_FD => Received::NoDescriptor,
+        _ => Received::Descriptor(fd),
+    }
+}
+
+/// `ssize_t sendmsg(int socket, struct msghdr *message, 0)`: sends `fd` (`unix(7)`)
+pub fn sendmsg(caller: impl Caller, socket: Fd, fd: Fd) {
+    with_message(caller, nr::__NR_sendmsg, socket, &mut { fd });
+}
+
+/// Sends or receives a message of one byte, since a stream has no message without data, with one descriptor.
+/// Returns the number of bytes.
+#[inline(never)]
+fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> usize {
+    let mut byte = 0_u8;
+    let mut rights = Rights {
+        header: cmsghdr {
+            // Without the padding after the descriptor.
+            cmsg_len: size_of::<cmsghdr>() + size_of::<Fd>(),
+            cmsg_level: SOL_SOCKET as i32,
+            cmsg_type: SCM_RIGHTS as i32,
+        },
+        fd: *fd,
+    };
+    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut message = msghdr {
+        msg_name: null_mut(),
+        msg_namelen: 0,
+        // linux-raw-sys has an opaque `iovec` here; this is the same structure.
+        msg_iov: (&raw mut data).cast(),
+        msg_iovlen: 1,
+        msg_control: (&raw mut rights).cast(),
+        msg_controllen: size_of::<Rights>(),
+        msg_flags: 0,
+    };
+    // SAFETY: reads or writes `message`, `data`, `byte` and `rights`; any bytes are a value of them.
+    let call: Call<usize, 3> =
+        unsafe { Call::new(number, [socket.word(), (&raw mut message).word(), 0]) };
+    let length = call.or_fail(caller);
+    *fd = rights.fd;
+    length
+}
+
+/// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`
+#[inline(always)]
+pub fn rt_sigaction(signal: u32, action: &kernel_sigaction) -> Call<'_, (), 4> {
+    let size = size_of::<kernel_sigset_t>();
+    // SAFETY: reads `action`, which is from `arch`: its handler, if any, takes a signal's number.
+    unsafe { call!(__NR_rt_sigaction, signal, &raw const *action, null::<u8>(), size) }
+}
+
+/// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks the signals whose bits are
+/// set, and no others; the lowest bit is signal 1
+#[inline(always)]
+pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
+    // SAFETY: reads `mask`.
+    unsafe {
+        call!(__NR_rt_sigprocmask, SIG_SETMASK, &raw const *mask, null::<u8>(), size_of::<u64>())
+    }
+}
+
+/// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
+#[inline(always)]
+pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
+    // SAFETY: writes `sizes`.
+    unsafe { call!(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0_usize, &raw mut *sizes) }
+}
+
+/// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: returns the listener's
+/// descriptor if the flags ask for one
+///
+/// # Errors
+/// As `seccomp(2)`.
+pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd> {
+    let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: reads `program` and `filter`.
+    let call: Call<Fd, 3> =
+        unsafe { call!(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    call.result()
+}
+
+/// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
+#[inline(always)]
+pub fn setitimer(timer: &itimerval) -> Call<'_, (), 3> {
+    // SAFETY: reads `timer`.
+    unsafe { call!(__NR_setitimer, ITIMER_REAL, &raw const *timer, null::<u8>()) }
+}
+
+/// `int socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, int pair[2])`
+#[inline(always)]
+pub fn socketpair(pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
+    // SAFETY: writes `pair`; an `Fd` is an `int`.
+    unsafe { call!(__NR_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0_usize, &raw mut *pair) }
+}
+
+/// `pid_t wait4(pid_t child, int *status, int options, NULL)`: returns the child that has ended, and its
+/// status as `wait(2)` encodes it; [`Pid::NOT_VISIBLE`] if the options say not to wait and none has
+pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, Pid, 3> {
+    // SAFETY: writes `status`.
+    unsafe { call!(__NR_wait4, child, &raw mut *status, options) }
+}
+
+/// `ssize_t write(int fd, const void *bytes, size_t length)`: returns the number of bytes
+#[inline(always)]
+pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
+    // SAFETY: reads `bytes`.
+    unsafe { call!(__NR_write, fd, bytes.as_ptr(), bytes.len()) }
+}

@@ -1,0 +1,221 @@
+//! System calls: how a call is made, and how the kernel's answer is decoded. [`calls`] has one wrapper for
+//! each call that the program makes.
+//!
+//! Nothing here prints, ends the process because of an error, or knows who calls.
+#![allow(unsafe_code)]
+
+/// What makes the call in the end: `syscall6(number, a, b, c, d, e, f)`. A third backend is a module with
+/// this one function.
+#[cfg(feature = "backend-sc")]
+use sc as backend;
+#[cfg(not(feature = "backend-sc"))]
+use syscalls::raw as backend;
+
+use core::marker::PhantomData;
+
+mod calls;
+mod strings;
+mod types;
+
+pub use calls::*;
+pub use strings::{CStrRef, arguments};
+pub use types::{Errno, Error, Fd, Fork, Pid, Received, Result};
+
+/// A value that can be an argument of a system call.
+trait Argument {
+    /// The register's content.
+    fn word(self) -> usize;
+}
+
+impl Argument for usize {
+    fn word(self) -> usize {
+        self
+    }
+}
+
+impl Argument for u32 {
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+impl Argument for Fd {
+    fn word(self) -> usize {
+        // The kernel looks at the lower 32 bits only.
+        self.0.cast_unsigned() as usize
+    }
+}
+
+impl Argument for Pid {
+    fn word(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Argument for CStrRef<'_> {
+    fn word(self) -> usize {
+        self.as_ptr() as usize
+    }
+}
+
+impl<T> Argument for *const T {
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+impl<T> Argument for *mut T {
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a successful call returns, decoded from the register.
+pub trait FromRet {
+    /// Decodes it.
+    fn from_ret(ret: usize) -> Self;
+}
+
+/// Who makes a call that it cannot do without.
+pub trait Caller: Copy {
+    /// Tells of the error and ends the process.
+    fn fail(self, error: Error) -> !;
+}
+
+/// A system call that has yet to be made, with `N` arguments. It borrows the memory that it will touch.
+#[must_use = "the call is not made yet"]
+pub struct Call<'memory, T, const N: usize> {
+    number: u32,
+    args: [usize; N],
+    returns: PhantomData<(&'memory mut u8, T)>,
+}
+
+impl<T: FromRet, const N: usize> Call<'_, T, N> {
+    /// # Safety
+    /// As long as this value lives, the call may be made: the memory that it reads or writes may be read or
+    /// written.
+    #[inline(always)]
+    unsafe fn new(number: u32, args: [usize; N]) -> Self {
+        const { assert!(N <= 4) };
+        Self { number, args, returns: PhantomData }
+    }
+
+    /// Makes the call, again if a signal interrupted it (EINTR). Any other error ends the process.
+    #[inline(always)]
+    pub fn or_fail<C: Caller>(self, caller: C) -> T {
+        let [a, b, c, d] = self.four_args();
+        // SAFETY: by the contract of `new`.
+        T::from_ret(unsafe {
+            match N {
+                0 | 1 => checked1(caller, self.number, a),
+                2 => checked2(caller, self.number, a, b),
+                3 => checked3(caller, self.number, a, b, c),
+                _ => checked4(caller, self.number, a, b, c, d),
+            }
+        })
+    }
+
+    /// Makes the call, again if a signal interrupted it (EINTR).
+    ///
+    /// # Errors
+    /// Those of its manual page, but EINTR.
+    #[inline(always)]
+    pub fn result(self) -> Result<T> {
+        let [a, b, c, d] = self.four_args();
+        // SAFETY: by the contract of `new`.
+        decode(self.number, unsafe { retried(self.number, a, b, c, d) })
+    }
+
+    /// Makes the call once.
+    ///
+    /// # Errors
+    /// Those of its manual page.
+    #[inline(always)]
+    pub fn once(self) -> Result<T> {
+        let [a, b, c, d] = self.four_args();
+        // SAFETY: by the contract of `new`.
+        decode(self.number, unsafe { once(self.number, a, b, c, d) })
+    }
+
+    /// The arguments; the missing ones are 0.
+    #[inline(always)]
+    fn four_args(&self) -> [usize; 4] {
+        let arg = |i: usize| self.args.get(i).copied().unwrap_or(0);
+        [arg(0), arg(1), arg(2), arg(3)]
+    }
+}
+
+/// Decodes what the kernel returned: -4095 to -1 is an error (`intro(2)`).
+#[inline(always)]
+fn decode<T: FromRet>(number: u32, ret: usize) -> Result<T> {
+    match ret as isize {
+        ret @ ..0 => Err(Error::new(number, Errno::new(-ret as u32))),
+        _ => Ok(T::from_ret(ret)),
+    }
+}
+
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn checked4<C: Caller>(
+    who: C,
+    number: u32,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+) -> usize {
+    // SAFETY: by this function's contract.
+    match decode(number, unsafe { retried(number, a, b, c, d) }) {
+        Ok(ret) => ret,
+        Err(error) => who.fail(error),
+    }
+}
+
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn checked3<C: Caller>(who: C, number: u32, a: usize, b: usize, c: usize) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { checked4(who, number, a, b, c, 0) }
+}
+
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn checked2<C: Caller>(who: C, number: u32, a: usize, b: usize) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { checked3(who, number, a, b, 0) }
+}
+
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn checked1<C: Caller>(who: C, number: u32, a: usize) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { checked2(who, number, a, 0) }
+}
+
+/// Makes a call until no signal interrupts it.
+///
+/// # Safety
+/// The call may be made.
+#[inline(never)]
+unsafe fn retried(number: u32, a: usize, b: usize, c: usize, d: usize) -> usize {
+    loop {
+        // SAFETY: by this function's contract.
+        let ret = unsafe { once(number, a, b, c, d) };
+        if ret as i32 != -Errno::EINTR.number().cast_signed() {
+            return ret;
+        }
+    }
+}
+
+/// Makes a call. Its fifth and sixth argument are 0, as `prctl(2)` wants it.
+///
+/// # Safety
+/// The call may be made.
+unsafe fn once(number: u32, a: usize, b: usize, c: usize, d: usize) -> usize {
+    // SAFETY: by this function's contract.
+    unsafe { backend::syscall6(number as usize, a, b, c, d, 0, 0) }
+}

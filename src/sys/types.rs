@@ -1,0 +1,150 @@
+//! What calls take and return: descriptors, process IDs, errors.
+
+use linux_raw_sys::errno;
+
+use super::FromRet;
+
+/// The result of a system call.
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// A system call that failed: which one, and why.
+///
+/// Both are in one word, the call's number in the upper half: so the results of all functions travel in
+/// registers. With two fields they would go through memory, which costs a third of the code again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(u32);
+
+impl Error {
+    /// The failure of the call with this number (`asm/unistd.h`).
+    #[must_use]
+    pub const fn new(call: u32, errno: Errno) -> Self {
+        Self(call << 16 | errno.0)
+    }
+
+    /// The call's number (`asm/unistd.h`).
+    #[must_use]
+    pub const fn call(self) -> u32 {
+        self.0 >> 16
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        Errno(self.0 & 0xffff)
+    }
+
+    /// Whether it failed for this reason.
+    #[must_use]
+    pub fn is(self, errno: Errno) -> bool {
+        self.errno() == errno
+    }
+}
+
+/// An error number, 1 to 4095 (`errno(3)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(u32);
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        /// The error numbers that the program treats in some way (`errno(3)`).
+        #[allow(missing_docs)]
+        impl Errno {
+            $(pub const $name: Self = Self(errno::$name);)*
+        }
+    };
+}
+
+errnos! {
+    EACCES EAGAIN EBUSY ECONNRESET EEXIST EFAULT EINTR EINVAL EIO EMFILE EMSGSIZE ENAMETOOLONG ENFILE ENOENT ENOMEM
+    ENOSYS ENOTDIR EPERM EPIPE ESRCH
+}
+
+impl Errno {
+    /// The error with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// A file descriptor. It is closed by hand: each has one owner that lives as long as its process.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fd(pub i32);
+
+impl Fd {
+    /// Standard output.
+    pub const STDOUT: Self = Self(1);
+    /// Standard error.
+    pub const STDERR: Self = Self(2);
+    /// In the place of a directory: the working directory (`openat(2)`).
+    pub const CWD: Self = Self(crate::abi::AT_FDCWD);
+}
+
+/// A process ID.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pid(pub u32);
+
+impl Pid {
+    /// The first process of a PID namespace, or of the machine.
+    pub const INIT: Self = Self(1);
+    /// In the place of a process that is not visible in this PID namespace (`pid_namespaces(7)`).
+    pub const NOT_VISIBLE: Self = Self(0);
+    /// For `wait4(2)`: any child.
+    pub const ANY: Self = Self(u32::MAX);
+}
+
+/// Which of the two processes this is after a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new one.
+    Child,
+    /// The old one, with the new one's PID.
+    Parent(Pid),
+}
+
+/// What came over a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A message with a descriptor.
+    Descriptor(Fd),
+    /// A message without one: this process's table of descriptors is full (`RLIMIT_NOFILE`).
+    NoDescriptor,
+    /// No message: the other end is closed.
+    EndOfStream,
+}
+
+impl FromRet for () {
+    fn from_ret(_: usize) {}
+}
+
+impl FromRet for usize {
+    fn from_ret(ret: usize) -> Self {
+        ret
+    }
+}
+
+impl FromRet for Fd {
+    fn from_ret(ret: usize) -> Self {
+        Self(ret as i32)
+    }
+}
+
+impl FromRet for Pid {
+    fn from_ret(ret: usize) -> Self {
+        Self(ret as u32)
+    }
+}
+
+impl FromRet for Fork {
+    fn from_ret(ret: usize) -> Self {
+        if ret == 0 { Self::Child } else { Self::Parent(Pid(ret as u32)) }
+    }
+}
