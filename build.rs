@@ -10,29 +10,28 @@ fn main() {
     let target = env::var("TARGET").expect("cargo sets it").to_uppercase().replace('-', "_");
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_{target}_LINKER");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let is_driver = is_compiler_driver();
+    // A compiler passes on to its linker what stands behind `-Wl,`.
+    let (is_driver, prefix) = if is_compiler_driver() { (true, "-Wl,") } else { (false, "") };
 
     // No interpreter and no dynamic section; fixed addresses, so nothing is relocated at the start.
     link("-static");
-    link("-no-pie");
     // No C start-up files: the entry point is the program's own. A linker that is called directly adds none.
     if is_driver {
         link("-nostartfiles");
     }
     if !is_workspace_root(&root) {
         // The profiles of another workspace may lack `panic = "abort"`. Then rustc wants std, which wants a C
-        // library and writable data (src/main.rs), and the layout of the linker has to do.
+        // library, shared maybe, and writable data (src/main.rs): the layout of the linker has to do.
+        link("-no-pie");
         link("-e");
         link("program_start");
         return;
     }
-    // No build ID: linker/image.ld leaves notes out, and GNU ld would warn.
-    if is_driver {
-        link("-nostdlib");
-        link("-Wl,--build-id=none");
-    } else {
-        link("--build-id=none");
-    }
+    link("-nostdlib");
+    // For its linker: clang itself does not want this for musl, where rustc asks for a static PIE.
+    link(&format!("{prefix}-no-pie"));
+    // linker/image.ld leaves notes out, and GNU ld would warn of this one.
+    link(&format!("{prefix}--build-id=none"));
     // Where what lies, and what is left out. As an argument of its own the path may have any bytes in it.
     link("-T");
     link(root.join("linker/image.ld").to_str().expect("cargo builds in paths of UTF-8 only"));
