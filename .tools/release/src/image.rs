@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
+use object::Endianness;
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::{NAME, licenses};
 
@@ -127,7 +130,7 @@ impl Toolchain {
         let images = Images { stripped: build("release")?, unstripped: build("unstripped")? };
 
         let holds = |image: &[u8], part: &[u8]| image.windows(part.len()).any(|w| w == part);
-        if !holds(&images.unstripped, &images.stripped) {
+        if loaded(&images.unstripped)? != loaded(&images.stripped)? {
             bail!("{}: the image with symbols is not the same program", architecture.name);
         }
         let home = env::var_os("CARGO_HOME").or_else(|| env::var_os("HOME")).map(PathBuf::from);
@@ -228,6 +231,19 @@ fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
             .try_into()
             .with_context(|| format!("{}: target.{triple}.rustflags", file.display())),
     }
+}
+
+/// What the kernel loads of an image, without the headers: they tell where the table of sections is.
+fn loaded(image: &[u8]) -> Result<(u64, &[u8])> {
+    let header = FileHeader64::<Endianness>::parse(image).context("no ELF file")?;
+    let endian = header.endian()?;
+    let headers = header.e_phoff(endian)
+        + u64::from(header.e_phentsize(endian)) * u64::from(header.e_phnum(endian));
+    let mut segments = header.program_headers(endian, image)?.iter();
+    let segment =
+        segments.find(|segment| segment.p_type(endian) == PT_LOAD).context("nothing is loaded")?;
+    let bytes = segment.data(endian, image).ok().context("a segment is not in the file")?;
+    Ok((segment.p_vaddr(endian), &bytes[headers as usize..]))
 }
 
 /// What a command prints.
