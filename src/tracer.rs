@@ -101,12 +101,12 @@ impl Tracer<'_> {
         if !self.is_valid(notif, messages::POST_OPEN) {
             return;
         }
-        match path {
-            Ok(length) => {
+        match path.unwrap_or_else(|error| fail_to_read(error)) {
+            Path::Found(length) => {
                 let path = buffer.get_mut(..=length as usize).unwrap_or_default();
                 self.act(notif, path, response);
             }
-            Err(errno) => {
+            Path::Unreadable(errno) => {
                 self.say_got_unless_delayed(notif);
                 if self.options.count.is_none() {
                     ME.tell(messages::PATH, errno, messages::NO_HINT);
@@ -134,37 +134,29 @@ impl Tracer<'_> {
         self.is_valid(notif, messages::POST_DELAY)
     }
 
-    /// Reads the path into `buffer` and returns its length without the NUL.
+    /// Reads the path into `buffer`.
     ///
     /// # Errors
-    /// EFAULT or ENAMETOOLONG if there is no path, as the kernel would say.
+    /// If the target's memory cannot be read at all.
     fn read_path(
         &mut self,
         notif: &seccomp_notif,
         buffer: &mut [u8; PATH_MAX],
-    ) -> Result<u32, Errno> {
+    ) -> sys::Result<Path> {
         let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
         for room in [SHORT, PATH_MAX] {
             let bytes = buffer.get_mut(..room).unwrap_or_default();
-            let read = self.memory.read(pid, address, bytes).unwrap_or_else(|error| {
-                match (error.call(), error.errno()) {
-                    (_, Errno::EPERM | Errno::EACCES) => ME.give_up(error, messages::HINT_MEMORY),
-                    (nr::__NR_process_vm_readv, Errno::ENOSYS) => {
-                        ME.give_up(error, messages::HINT_PROC)
-                    }
-                    _ => ME.fail(error),
-                }
-            });
+            let read = self.memory.read(pid, address, bytes)?;
             let path = bytes.get(..read).unwrap_or_default();
             if let Some((path, _)) = CStrRef::split_from(path) {
-                return Ok(path.count() as u32);
+                return Ok(Path::Found(path.count() as u32));
             }
             if read < room {
                 // Nothing is behind what was read.
-                return Err(Errno::EFAULT);
+                return Ok(Path::Unreadable(Errno::EFAULT));
             }
         }
-        Err(Errno::ENAMETOOLONG)
+        Ok(Path::Unreadable(Errno::ENAMETOOLONG))
     }
 
     /// Decides what becomes of a path, whose last byte is its NUL, and creates what is beneath /tmp.
@@ -244,6 +236,23 @@ impl Tracer<'_> {
         if self.options.count.is_none() {
             ME.say(template, args);
         }
+    }
+}
+
+/// What was found where the path should be.
+enum Path {
+    /// A path of this length, without its NUL.
+    Found(u32),
+    /// None, and this is what the kernel would say of it.
+    Unreadable(Errno),
+}
+
+/// Tells why the memory of a process that is there cannot be read, and ends the tracer.
+fn fail_to_read(error: Error) -> ! {
+    match (error.call(), error.errno()) {
+        (_, Errno::EPERM | Errno::EACCES) => ME.give_up(error, messages::HINT_MEMORY),
+        (nr::__NR_process_vm_readv, Errno::ENOSYS) => ME.give_up(error, messages::HINT_PROC),
+        _ => ME.fail(error),
     }
 }
 

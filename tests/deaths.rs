@@ -449,6 +449,30 @@ fn with_w_a_received_call_is_not_taken_away() {
 }
 
 #[test]
+fn a_target_that_dies_while_its_path_is_read_is_no_failure_of_the_tracer() {
+    if inject::skipped() {
+        return;
+    }
+    for call in ["process_vm_readv", "ioctl(ID_VALID)"] {
+        // The target has ended when its memory is read, or when the ID is checked behind that.
+        let moment = Moment::new(Role::Tracer, call, 1, Side::Entry);
+        let gate = Gate { hold: moment.clone(), until: Until::Ended(Role::Target) };
+        let case = cases::one_path(&[], 0, vec![gate]);
+        let deed = Deed::Signal(Role::Target, Signal::SIGKILL);
+        let run = case.run(common::image(), &[(When::Once(moment), deed)]);
+        let said = run.said();
+        let died = "Tracer: notification ID check (post-open): target has died!!!!!!!!!!!\n";
+        assert!(said.contains(died), "{call}: {said}");
+        assert!(said.contains("Parent: target process was killed by signal 9\n"), "{call}: {said}");
+        for wrong in ["Tracer: process_vm_readv", "Tracer: openat", "sandbox", "Parent: tracer"] {
+            assert!(!said.contains(wrong), "{call}: {said}");
+        }
+        assert_eq!(run.outcome.status(), 1, "{call}: {said}");
+        assert!(!run.directory.path().join("x").exists(), "{call}");
+    }
+}
+
+#[test]
 fn a_target_that_dies_while_the_tracer_delays_is_reported_and_nothing_is_made() {
     if inject::skipped() {
         return;

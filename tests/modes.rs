@@ -190,6 +190,40 @@ fn every_directory_is_made_count_times_and_the_time_is_told() {
     }
 }
 
+/// The PIDs of a process's children, the oldest first.
+fn children(parent: i32) -> Vec<i32> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().expect("a PID")).collect()
+}
+
+#[test]
+fn a_target_that_is_stopped_and_continued_is_measured_without_a_line() {
+    let running = program(["-b", "300000", "/etc/c"]).start();
+    let parent = running.pid().as_raw();
+    let nap = |milliseconds| std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+    let mut stops = 0;
+    // Until the target, which is the older child, has ended.
+    for _ in 0..5000 {
+        match children(parent)[..] {
+            [target, _] => {
+                let target = Pid::from_raw(target);
+                kill(target, Signal::SIGSTOP).ok();
+                nap(1);
+                kill(target, Signal::SIGCONT).ok();
+                stops += 1;
+            }
+            _ if stops > 0 => break,
+            _ => {}
+        }
+        nap(2);
+    }
+    let outcome = running.finish();
+    assert!(stops > 50, "{stops} stops");
+    assert_eq!((outcome.ended, outcome.err()), (Ended::Status(0), String::new()), "{outcome:#?}");
+    assert_eq!(report(&outcome).0, 300_000);
+}
+
 #[test]
 fn one_call_can_be_measured() {
     assert_eq!(measure(&["-b1".into(), "/etc/c".into()]).0, 1);
