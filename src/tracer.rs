@@ -144,14 +144,14 @@ impl Tracer<'_> {
         buffer: &mut [u8; PATH_MAX],
     ) -> sys::Result<Path> {
         let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
-        for room in [SHORT, PATH_MAX] {
-            let bytes = buffer.get_mut(..room).unwrap_or_default();
+        for length in [SHORT, PATH_MAX] {
+            let bytes = buffer.get_mut(..length).unwrap_or_default();
             let read = self.memory.read(pid, address, bytes)?;
             let path = bytes.get(..read).unwrap_or_default();
             if let Some((path, _)) = CStrRef::split_from(path) {
                 return Ok(Path::Found(path.count() as u32));
             }
-            if read < room {
+            if read < length {
                 // Nothing is behind what was read.
                 return Ok(Path::Unreadable(Errno::EFAULT));
             }

@@ -164,7 +164,8 @@ const NOT_RUN: &[(&str, &str)] = &[
         "cargo doc --no-deps --document-private-items --open",
         ".ci/run makes the same pages; --open shows them in a browser",
     ),
-    ("cargo install --path .", "installs for its reader what cargo build --release builds"),
+    ("cargo install --git", "tests/builds.rs does, from a repository of its own"),
+    ("cargo install --path .", "tests/builds.rs does, into a folder of its own"),
     (
         "cargo run --manifest-path .tools/release/Cargo.toml",
         "tests/release.rs does, in two copies of the project",
