@@ -369,7 +369,8 @@ fn suites() -> Vec<String> {
         let source = fs::read_to_string(&path).unwrap_or_default();
         // The image's own bytes are another test's business: here it has symbols. A soak takes the same
         // ways again and again, faster than their samples can be read.
-        let is_other = ["coverage", "image", "soak"].contains(&name.as_str());
+        let is_other = ["builds", "coverage", "image", "layers", "soak", "toolchains"]
+            .contains(&name.as_str());
         if source.contains("mod common;") && !is_other {
             suites.push(name);
         }
