@@ -172,3 +172,68 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+/// What is malformed is refused, what is above the limit or was not measured does not hold.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_names_column_row_and_limit() {
+        assert_eq!(
+            "pinned/c-glibc-static=0.55".parse(),
+            Ok(Bound { column: Column::Pinned, row: "c-glibc-static".into(), limit: 0.55 })
+        );
+        assert_eq!(
+            "loop-unpinned/bare=2".parse::<Bound>().map(|b| b.column),
+            Ok(Column::LoopUnpinned)
+        );
+    }
+
+    #[test]
+    fn a_row_may_hold_the_characters_that_separate() {
+        let bound: Bound = "pss/a/b=c=1.5".parse().unwrap();
+        assert_eq!((bound.row.as_str(), bound.limit), ("a/b=c", 1.5));
+    }
+
+    #[test]
+    fn a_malformed_bound_is_refused_with_what_is_wrong() {
+        for (text, part) in [
+            ("pinned", "COLUMN/ROW=LIMIT"),
+            ("pinned=0.5", "COLUMN/ROW=LIMIT"),
+            ("pinned/x", "COLUMN/ROW=LIMIT"),
+            ("pinned/=0.5", "COLUMN/ROW=LIMIT"),
+            ("speed/x=0.5", "no column 'speed'"),
+            ("pinned/x=", "'' is not a number"),
+            ("pinned/x=half", "'half' is not a number"),
+            ("pinned/x=0", "never be tested"),
+            ("pinned/x=-1", "never be tested"),
+            ("pinned/x=nan", "never be tested"),
+            ("loop/c-glibc=1", "is 'bare'"),
+            ("flat/bare=1", "is '100..10000'"),
+        ] {
+            let error = text.parse::<Bound>().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_at_the_limit_holds_and_one_above_does_not() {
+        let bound: Bound = "exit/x=0.9".parse().unwrap();
+        assert!(bound.check(Ok(0.9)).held);
+        let outcome = bound.check(Ok(0.901));
+        assert!(!outcome.held);
+        assert_eq!(outcome.to_string(), "bound NOT HELD: exit / x: measured 0.901, at most 0.9");
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        let bound: Bound = "exit/x=0.9".parse().unwrap();
+        let outcome = bound.check(Err("x is not installed".into()));
+        assert!(!outcome.held);
+        assert_eq!(
+            outcome.to_string(),
+            "bound NOT HELD: exit / x: not measured (x is not installed), at most 0.9"
+        );
+    }
+}

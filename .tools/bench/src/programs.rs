@@ -12,6 +12,11 @@ use serde::Serialize;
 
 use crate::child::{self, Cpus, Output};
 
+/// The folder of the package that is measured.
+const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// The name of that package and of its program.
+const NAME: &str = "seccomp-notify-min";
+
 /// The row that every other one is compared with.
 pub const THIS: &str = "this";
 /// The name of this program's second row.
@@ -129,6 +134,16 @@ pub fn refused(count: usize) -> Vec<OsString> {
     vec![REFUSED.into(); count]
 }
 
+/// The folder that the benchmark itself was built in: programs may be executed there, which /tmp need not allow, and
+/// `cargo clean` removes what an interrupted run leaves.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn own_folder() -> Result<PathBuf, String> {
+    let own = env::current_exe().map_err(|e| format!("own path: {e}"))?;
+    Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+}
+
 /// Runs a program over `count` refused directories and reads what it said: a program that does not do the whole work is
 /// not worth a time.
 ///
@@ -167,18 +182,18 @@ pub fn verify(program: &Program, count: usize, dir: &Path) -> Result<(), String>
     Ok(())
 }
 
-/// `cargo build --release` of this package; with a feature it gets a target directory of its own, so that the two builds
+/// `cargo build --release` of the project; with a feature it gets a target directory of its own, so that the two builds
 /// do not replace each other.
 fn cargo_build(feature: Option<&str>) -> Result<PathBuf, Lack> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--release", "--bin", env!("CARGO_PKG_NAME")])
+        .current_dir(PROJECT)
+        .args(["build", "--release", "--bin", NAME])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null());
     if let Some(feature) = feature {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(feature);
+        let target = own_folder()?.join(feature);
         command.args(["--features", feature, "--target-dir"]).arg(target);
     }
     let built = captured(&mut command).map_err(|e| format!("{}: {e}", cargo.display()))?;
@@ -219,7 +234,7 @@ fn c_builds(dir: &Path) -> [Result<PathBuf, Lack>; 3] {
 
 /// One compiler run.
 fn compile(cc: &str, flags: &[&str], to: &Path) -> Result<PathBuf, Lack> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/demonstration.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("demonstration.c");
     let attempt = |headers: &[String]| {
         captured(
             Command::new(cc)
