@@ -94,6 +94,8 @@ pub fn command(program: &Path, args: &[OsString], output: &Output) -> Result<Com
     };
     let null = File::open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
     let mut command = Command::new(program);
+    // Cargo sets this variable for the benchmark, and with it the loader looks for the C library in four more directories.
+    command.env_remove("LD_LIBRARY_PATH");
     command.args(args).stdin(null).stdout(out).stderr(err);
     Ok(command)
 }
