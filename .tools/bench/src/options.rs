@@ -1,4 +1,4 @@
-//! The command line of the benchmark. What a bound means is in `bound.rs`.
+//! The command line of the benchmark. `bound.rs` has the bounds.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ pub struct Options {
     pub cpu: Option<usize>,
 }
 
-/// How the result is written.
+/// The format of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Aligned columns.
@@ -61,7 +61,7 @@ pub enum Format {
     Json,
 }
 
-/// A program with the name of its row.
+/// Parses `[NAME=]PROGRAM`: the row's name and the program.
 fn named(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) if !name.contains('/') => (name.to_owned(), path),
@@ -76,7 +76,7 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name, program(path)?))
 }
 
-/// A file that can be executed, found out before anything is measured.
+/// Parses the path of a program, and refuses a file that cannot be executed before anything is measured.
 fn program(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
     if path.is_dir() {
