@@ -38,7 +38,7 @@ fn a_path_outside_tmp_is_let_through() {
         .directory(&path, Fate::Created)
         // The kernel's own answer.
         .directory(&made, EEXIST)
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     script.verify(&arguments, || {
         fs::remove_dir(&made).unwrap();
         fs::remove_dir(&path).unwrap();

@@ -200,7 +200,7 @@ fn works_in(what: &str, place: &Setup, file: &Path) {
     let arguments = [path.clone(), "/etc/c".into()];
     script.verify_as(|| run_in(place, file, &arguments), again);
 
-    let script = directories(Script::new().keep()).directory("/bye", Fate::Farewell);
+    let script = directories(Script::new().keep()).directory("/bye", Fate::Bye);
     let arguments = ["-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
     script.verify_as(|| run_in(place, file, &arguments), again);
 }
@@ -236,7 +236,7 @@ fn without_tmp_the_real_error_is_told() {
     let script = Script::new()
         .keep()
         .directory("/tmp/x", common::transcript::ENOENT)
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     script.verify_as(|| root.run(&["-K", "/tmp/x", "/bye"]), &mut || {});
 }
 
@@ -303,7 +303,7 @@ fn a_file_system_that_takes_no_directory_is_told() {
         let script = Script::new()
             .keep()
             .directory("/tmp/x", Fate::Refused(text))
-            .directory("/bye", Fate::Farewell);
+            .directory("/bye", Fate::Bye);
         let arguments = ["-K", "/tmp/x", "/bye"];
         script.verify_as(|| run_in(&place, Path::new("/program"), &arguments), &mut || {});
     }
@@ -365,7 +365,7 @@ fn closed_streams_are_never_mistaken_for_others() {
             assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
         } else {
             let script = Script::new().keep().directory("/etc/c", EPERM);
-            script.directory("/bye", Fate::Farewell).check(&outcome);
+            script.directory("/bye", Fate::Bye).check(&outcome);
         }
 
         // Usage errors likewise.
@@ -403,12 +403,11 @@ fn right_or_told(what: &str, outcome: &Outcome, right: &[&Script]) -> bool {
 fn few_descriptors_are_enough_or_the_call_that_failed_is_told() {
     let beneath = Beneath::new();
     let path = beneath.join("x");
-    let created =
-        Script::new().keep().directory(&path, Fate::Created).directory("/bye", Fate::Farewell);
+    let created = Script::new().keep().directory(&path, Fate::Created).directory("/bye", Fate::Bye);
     let refused = Script::new()
         .keep()
         .directory(&path, Fate::Refused("Too many open files"))
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     let mut enough = None;
     for limit in 0..=16 {
         let place = setup(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?));
@@ -431,7 +430,7 @@ fn few_processes_are_enough_or_the_call_that_failed_is_told() {
         return skipped("RLIMIT_NPROC", "only root can become a user without other processes");
     }
     let copy = Copy::new(0o755);
-    let right = Script::new().keep().directory("/etc/c", EPERM).directory("/bye", Fate::Farewell);
+    let right = Script::new().keep().directory("/etc/c", EPERM).directory("/bye", Fate::Bye);
     // A user of this run's own: the limit counts a user's processes.
     let user = 0x4000_0000 + std::process::id();
     for limit in 0..=4 {

@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use common::promises::{self, FIRST_BYTES, Promise, SHORT, TALKATIVE, TIMES, Way};
+use common::promises::{self, EACH_PRINTS, FIRST_BYTES, Promise, SHORT, TIMES, Way};
 use common::{Beneath, Ended, Outcome, Packet, Running, Stream, program};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
@@ -35,7 +35,7 @@ fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let before = beneath.contents();
     for (line, way) in promise.runs(TIMES) {
         let run = run(&line.arguments, way);
-        if let Err(why) = (line.judge)(&run) {
+        if let Err(why) = (line.check)(&run) {
             panic!("{way:?}: {why}\nthe run: {run:#?}");
         }
         for path in &line.made {
@@ -155,7 +155,7 @@ fn pipe() -> (File, File) {
 /// With nobody to tell of it: the promise of a full device has a standard error output.
 #[test]
 fn a_full_device_is_a_failure_and_no_hang() {
-    for arguments in TALKATIVE {
+    for arguments in EACH_PRINTS {
         let run = program(arguments).streams(|command| {
             command.stdout(full_device()).stderr(Stdio::null());
         });
@@ -182,7 +182,7 @@ macro_rules! held {
 }
 
 held! {
-    a_created_directory_and_the_farewell_end_by_themselves_with_k,
+    a_created_directory_and_bye_end_by_themselves_with_k,
     what_is_beneath_tmp_is_created_and_what_is_not_is_refused,
     the_created_directory_has_the_mode_that_the_target_gave,
     the_target_gets_the_real_error_of_the_tracers_call,
@@ -192,7 +192,7 @@ held! {
     the_delay_is_counted_down_a_number_a_second,
     each_notification_is_delayed_and_the_streams_stay_apart,
     a_delay_of_none_is_no_delay,
-    after_the_farewell_nobody_listens_any_more,
+    after_bye_every_mkdir_fails_with_enosys,
     a_hundred_directories_in_a_row_are_told_in_order,
     every_text_of_the_fixed_transcript_appears_to_the_letter,
     a_signal_takes_the_call_away_while_the_tracer_waits,
