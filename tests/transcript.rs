@@ -1,7 +1,6 @@
-//! The transcript: each line, in its process's order and after its cause, each in one write, however
-//! slow or hostile the reader. The promises stand in `common/promises.rs`, for `tests/kernels` keeps them
-//! on other machines; this is how they are tried here. What paths are made or refused is
-//! `tests/hostile.rs`'s business.
+//! The transcript: each line comes in its process's order, after its cause and in one write, also if the reader is slow or
+//! hostile. The promises are in `common/promises.rs`, since `tests/kernels` tests them on other machines too; this file runs
+//! them here. `tests/hostile.rs` tests which paths are made and refused.
 
 mod common;
 
@@ -21,13 +20,13 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
-/// Tries a promise as often as it says.
+/// Tests a promise as often as its `repeat` says.
 fn hold(promise: fn(&OsStr) -> Promise) {
     let trials = promise("/".as_ref()).trials();
     thread::scope(|scope| (0..trials).for_each(|_| drop(scope.spawn(|| hold_beneath(promise)))));
 }
 
-/// The same beneath one directory.
+/// Tests a promise once, beneath its own directory.
 fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let beneath = Beneath::new();
     let promise = promise(beneath.path().as_os_str());
@@ -47,7 +46,7 @@ fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     }
 }
 
-/// Runs the program and watches it in this way.
+/// Runs the program and watches the run in this way.
 fn run(arguments: &[OsString], way: Way) -> Outcome {
     match way {
         Way::Apart => program(arguments).finish(),
@@ -111,12 +110,11 @@ fn through_a_pipe(arguments: &[OsString], way: Way) -> Outcome {
     }
 }
 
-/// Reads all that comes through a pipe, with a nap before each read: one packet, of whose writers
-/// nothing is known.
-fn read_to_the_end(run: Running, mut reader: File, stream: Stream, nap: Duration) -> Outcome {
+/// Reads a pipe to its end, with a pause before each read. The result has one packet, without its writer.
+fn read_to_the_end(run: Running, mut reader: File, stream: Stream, pause: Duration) -> Outcome {
     let (mut bytes, mut some) = (Vec::new(), [0; 7000]);
     loop {
-        thread::sleep(nap);
+        thread::sleep(pause);
         match reader.read(&mut some).unwrap() {
             0 => break,
             read => bytes.extend(&some[..read]),
@@ -146,13 +144,13 @@ fn into_a_short_file(arguments: &[OsString]) -> Outcome {
     Outcome { packets: vec![Packet { stream: Stream::Out, writer: 0, bytes }], ..outcome }
 }
 
-/// Both ends of a pipe, the one to read from first.
+/// Both ends of a pipe. The end to read from is the first.
 fn pipe() -> (File, File) {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
     (reader.into(), writer.into())
 }
 
-/// With nobody to tell of it: the promise of a full device has a standard error output.
+/// Both streams fail here. In the promises, only one of them does.
 #[test]
 fn a_full_device_is_a_failure_and_no_hang() {
     for arguments in EACH_PRINTS {
@@ -163,7 +161,7 @@ fn a_full_device_is_a_failure_and_no_hang() {
     }
 }
 
-/// Each of these promises as a test.
+/// Makes a test of each of these promises.
 macro_rules! held {
     ($($name:ident,)*) => {
         $(
