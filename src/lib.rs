@@ -19,7 +19,8 @@
 //! | [`target`], [`tracer`], [`parent`] | one file a process |
 //!
 //! To follow one notification, read [`tracer::run`]. To follow a failure to its line on standard error: a
-//! wrapper in [`sys`] returns it as a [`sys::Error`], [`report::OrFail`] makes its process print it and end.
+//! wrapper in [`sys`] returns it as a [`sys::Error`], `or_fail` ([`report`]) makes its process print it
+//! and end.
 //!
 //! `unsafe` is denied here and allowed in [`sys`] and [`arch`] only.
 #![cfg_attr(not(test), no_std)]

@@ -1,8 +1,8 @@
-//! Random command lines, given to the real program: none crashes it, none makes it hang, and what it makes
-//! of each is what a plain model of the grammar makes of it.
+//! Runs the program with random command lines: no line makes it crash or hang, and each line has the result of a plain model
+//! of the grammar.
 //!
-//! What single options do is not tested here; the lines that start processes have few directories and
-//! no delay, so that many can be run.
+//! Other files test what the options do. The lines that start processes have few directories and no delay, so that many can
+//! be run.
 
 mod common;
 mod model;
@@ -29,10 +29,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-/// How long one run may take.
+/// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A random line. Most are made of what the program knows, so that they get far.
+/// A random command line. Most are made of options that the program knows, so that they reach more of its code.
 fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
     const PIECES: &[&str] = &[
         "-d",
@@ -107,7 +107,7 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
             0 => {
                 let length = random.usize(0..12);
                 let mut bytes: Vec<u8> = (0..length).map(|_| random.u8(1..=255)).collect();
-                // With -c it would be made where it says.
+                // No absolute path: with -c the target would make it there.
                 if bytes.first() == Some(&b'/') {
                     bytes[0] = b'_';
                 }
@@ -122,7 +122,7 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
             _ => random.choice(PIECES).unwrap().as_bytes().to_vec(),
         })
         .collect();
-    // What would take too long is made an error.
+    // A line that takes too long becomes a usage error.
     if let Verdict::Run(plan) = model(&arguments)
         && (plan.delay > 0 && plan.second != Some('e') || plan.count > 100)
     {
@@ -131,7 +131,7 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
     arguments
 }
 
-/// What came of a line.
+/// The result of a run.
 struct Outcome {
     status: Option<i32>,
     signal: Option<i32>,
@@ -139,7 +139,7 @@ struct Outcome {
     err: Vec<u8>,
 }
 
-/// Whether it is what the model says.
+/// Compares the result of a run with the model.
 fn compare(verdict: &Verdict, outcome: &Outcome, usage: &[u8]) -> Result<(), String> {
     let status = outcome.status.ok_or(format!("signal {:?}", outcome.signal))?;
     let is = |condition: bool, what: &str| if condition { Ok(()) } else { Err(what.to_owned()) };
@@ -159,7 +159,7 @@ fn compare(verdict: &Verdict, outcome: &Outcome, usage: &[u8]) -> Result<(), Str
             is(outcome.err == *told, "what is said")
         }
         Verdict::Run(plan) if plan.count > 0 => {
-            // Calls that nobody listens to any more are wrong answers.
+            // Status 1: calls after /bye have wrong answers.
             is(matches!(status, 0 | 1), "status")?;
             let report = String::from_utf8_lossy(&outcome.out);
             is(report.contains("ops/sec"), "the report")
@@ -174,13 +174,13 @@ fn compare(verdict: &Verdict, outcome: &Outcome, usage: &[u8]) -> Result<(), Str
                 false => "Parent: target process has terminated\nParent: killing tracer\n",
             };
             is(out.contains("Target process: terminating\n"), "the target's end")?;
-            // A tracer that nobody waits for may say its first line after that.
+            // Not the end of the output: without -K the tracer may write its first line after it.
             is(out.contains(end), "the parent's end")
         }
     }
 }
 
-/// A place for a stream, used again and again.
+/// A file for a standard stream. All runs of a thread use the same one.
 struct Stream(File);
 
 impl Stream {
@@ -189,7 +189,7 @@ impl Stream {
     }
 
     fn for_child(&self) -> Stdio {
-        // Opened anew, to append: of several processes none overwrites another's line.
+        // Opened again with O_APPEND, so that no process overwrites another's line.
         let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.0.as_fd()));
         File::options().append(true).open(own).expect("the file again").into()
     }
@@ -203,12 +203,12 @@ impl Stream {
     }
 }
 
-/// Gives the program that many random lines.
+/// Runs the program with `count` random command lines.
 fn run_lines(count: usize) {
     let image = common::image();
     let seed = env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("{count} random command lines, SEED={seed}");
-    nix::sys::prctl::set_child_subreaper(true).expect("orphans come here");
+    nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER is known");
     let help = Command::new(image).arg("-h").output().expect("the program");
     let usage = help.stdout;
     assert!(usage.starts_with(b"usage: "));
@@ -241,7 +241,7 @@ fn run_lines(count: usize) {
                         .fetch_add(1, Ordering::Relaxed);
                         let shown: Vec<OsString> =
                             arguments.iter().map(|it| OsStr::from_bytes(it).to_owned()).collect();
-                        // Relative paths that -c lets through are made here.
+                        // With -c, the target makes relative paths in its working directory.
                         let mut child = Command::new(image)
                             .args(&shown)
                             .current_dir(directory.path())
@@ -271,7 +271,7 @@ fn run_lines(count: usize) {
                 })
             })
             .collect();
-        // Ends what hangs; its line is reported by its signal.
+        // Kills a run that hangs; the signal in its result shows that.
         let over = &over;
         let running = &running;
         scope.spawn(move || {
@@ -322,7 +322,7 @@ fn thousands_of_random_command_lines_are_as_the_model_says() {
     run_lines(count(20_000));
 }
 
-/// `COMMAND_LINES` chooses another number.
+/// The environment variable `COMMAND_LINES` sets another number.
 #[test]
 #[ignore = "takes minutes"]
 fn a_million_random_command_lines_are_as_the_model_says() {

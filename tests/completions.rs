@@ -1,6 +1,5 @@
-//! The completions, driven as each shell drives them: what they offer for a command line is compared with the
-//! options that the usage text names and with the directories that are there. A shell that is not installed
-//! is skipped, and that is said.
+//! The completions, called as each shell calls them. Their offers for a command line are compared with the options of the
+//! usage text and with the directories that exist. A shell that is not installed is reported as skipped.
 
 mod common;
 
@@ -29,7 +28,7 @@ impl Shell {
         }
     }
 
-    /// Its file of completions, under the name by which it finds it.
+    /// The shell's file of completions.
     fn file(self) -> PathBuf {
         Path::new(FOLDER).join(match self {
             Self::Bash => "seccomp-notify-min.bash",
@@ -38,17 +37,17 @@ impl Shell {
         })
     }
 
-    /// Whether it can be tried here; said if not.
-    fn is_here(self) -> bool {
-        let here = common::is_installed(self.name());
-        if !here {
+    /// Whether the shell is installed. If not, reports it as skipped.
+    fn is_installed(self) -> bool {
+        let is_installed = common::is_installed(self.name());
+        if !is_installed {
             common::skipped(&format!("completions of {}", self.name()), "it is not installed");
         }
-        here
+        is_installed
     }
 
-    /// Runs a script of the shell's, untouched by anybody's settings, in `room`.
-    fn run(self, script: &str, arguments: &[&str], room: &Path) -> String {
+    /// Runs a script of the shell in `dir`, without the user's settings.
+    fn run(self, script: &str, arguments: &[&str], dir: &Path) -> String {
         let mut all: Vec<&str> = match self {
             Self::Bash => vec!["--noprofile", "--norc", "-c", script, "bash"],
             Self::Fish => vec!["--no-config", "-c", script],
@@ -56,8 +55,8 @@ impl Shell {
         };
         all.extend(arguments);
         let run = Run::of(Path::new(self.name()), all).with(|command| {
-            // Shells leave their histories and caches in the home.
-            command.current_dir(room).env("HOME", room.join(".home"));
+            // Shells write their histories and caches to the home directory.
+            command.current_dir(dir).env("HOME", dir.join(".home"));
             for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "ZDOTDIR"] {
                 command.env_remove(name);
             }
@@ -68,35 +67,35 @@ impl Shell {
         outcome.out()
     }
 
-    /// What it offers for the last of `words`, which stand behind the program's name.
-    fn offers(self, words: &[&str], room: &Path) -> BTreeSet<String> {
+    /// The shell's offers for the last of `words`, which follow the program's name.
+    fn offers(self, words: &[&str], dir: &Path) -> BTreeSet<String> {
         let file = self.file();
         let file = file.to_str().expect("text");
         let offered = match self {
             Self::Bash => {
                 let mut arguments = vec![file, "seccomp-notify-min"];
                 arguments.extend(words);
-                self.run(DRIVE_BASH, &arguments, room)
+                self.run(DRIVE_BASH, &arguments, dir)
             }
             Self::Fish => {
                 let line = format!("seccomp-notify-min {}", words.join(" "));
-                self.run(DRIVE_FISH, &[file, &line], room)
+                self.run(DRIVE_FISH, &[file, &line], dir)
             }
             Self::Zsh => {
                 let line = format!("seccomp-notify-min {}", words.join(" "));
                 let notes = tempfile::tempdir().expect("a directory can be made");
                 let notes = notes.path().to_str().expect("text");
-                self.run(DRIVE_ZSH, &[FOLDER, &line, notes], room)
+                self.run(DRIVE_ZSH, &[FOLDER, &line, notes], dir)
             }
         };
-        // Explanations stand behind a tab, directories end with a slash or do not.
+        // A tab separates a word and its explanation. Some shells add a slash to a directory.
         let words = offered.lines().map(|line| line.split('\t').next().unwrap_or_default());
         let words = words.map(|word| word.strip_suffix('/').unwrap_or(word));
         words.filter(|word| !word.is_empty()).map(|word| word.replace("\\ ", " ")).collect()
     }
 }
 
-/// Calls the function as bash does, with its variables set.
+/// Calls the completion function as bash does, with its variables set.
 const DRIVE_BASH: &str = r#"
     source "$1" && shift
     complete -p seccomp-notify-min > /dev/null || exit
@@ -105,10 +104,10 @@ const DRIVE_BASH: &str = r#"
     printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
-/// Asks fish, which has a command for this.
+/// Calls fish's own command for this.
 const DRIVE_FISH: &str = "source $argv[1]; complete -C $argv[2]";
 
-/// Presses the tab key in an inner zsh, and notes what its completion system is given.
+/// Presses the tab key in an inner zsh, and records what the completion function offers.
 const DRIVE_ZSH: &str = r#"
     zmodload zsh/zpty
     zpty inner zsh -f -i
@@ -129,28 +128,28 @@ const DRIVE_ZSH: &str = r#"
     cat $3/offered
 "#;
 
-/// The words that are offered, and what they are written as.
+/// These words as a set.
 fn set(words: &[&str]) -> BTreeSet<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// A place with two directories and a file in it.
-fn room() -> tempfile::TempDir {
-    let room = tempfile::tempdir().expect("a directory can be made");
+/// A directory with two directories and a file.
+fn temp_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory can be made");
     for directory in ["one of them", "other", ".home"] {
-        fs::create_dir(room.path().join(directory)).expect("a directory can be made");
+        fs::create_dir(dir.path().join(directory)).expect("a directory can be made");
     }
-    fs::write(room.path().join("of no interest"), "").expect("a file can be written");
-    room
+    fs::write(dir.path().join("of no interest"), "").expect("a file can be written");
+    dir
 }
 
-/// What every shell must offer.
+/// Checks the offers that all shells must make.
 fn completes(shell: Shell) {
-    if !shell.is_here() {
+    if !shell.is_installed() {
         return;
     }
-    let room = room();
-    let offers = |words: &[&str]| shell.offers(words, room.path());
+    let dir = temp_dir();
+    let offers = |words: &[&str]| shell.offers(words, dir.path());
 
     let options = usage::options(&usage::text());
     assert_eq!(offers(&["-"]), options, "all options, and no other");
@@ -190,7 +189,7 @@ fn zsh_offers_what_the_program_takes() {
 #[test]
 fn each_shell_can_read_its_file() {
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-        if shell.is_here() {
+        if shell.is_installed() {
             let outcome = Run::of(
                 Path::new(shell.name()),
                 [

@@ -1,7 +1,7 @@
-//! Every moment of death, and every moment of a signal: at each stop of the program's command lines,
-//! before and after each call, each process is killed, interrupted, or stopped and continued.
+//! A signal at every moment: before and after each call of the program's command lines, each process is killed, interrupted,
+//! or stopped and continued.
 //!
-//! The others must end, soon and by themselves, and what the parent reports must be what happened.
+//! The other processes must end soon and by themselves, and the parent's report must be true.
 
 mod common;
 mod inject;
@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use inject::cases::{self, Case, Run};
-use inject::{Deed, End, GRACE, Gate, Moment, Role, Side, Until, When};
+use inject::{Action, End, GRACE, Gate, Moment, Role, Side, Until, When};
 use nix::libc;
 use nix::sys::signal::Signal;
 
-/// What was made of a signal.
+/// The result of a signal.
 enum Verdict {
-    /// The process was not there (any more).
+    /// The process had ended, or did not exist yet.
     NotThere,
     Good,
     Hung(String),
@@ -71,12 +71,12 @@ impl Row {
     }
 }
 
-/// At each moment of each case, does the deed to the victim.
+/// Applies each action to its victim at each moment of each case.
 fn sweep(
     heading: &str,
     cases: &[Case],
-    deeds: &[(Role, Deed)],
-    judge: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
+    actions: &[(Role, Action)],
+    check: impl Fn(&Case, &Run, Role, &Moment) -> Result<(), String> + Sync,
 ) {
     if inject::skipped() {
         return;
@@ -86,25 +86,25 @@ fn sweep(
     println!("\n{heading:95} {}", Row::HEADING);
     for case in cases {
         let clean = case.clean(common::image());
-        for (victim, deed) in deeds {
+        for (victim, action) in actions {
             let verdicts = inject::side_by_side(&clean.outcome.stops, |moment| {
-                let rule = (When::Once(moment.clone()), deed.clone());
+                let rule = (When::Once(moment.clone()), action.clone());
                 let run = case.run(common::image(), &[rule]);
-                let said = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.said());
+                let shown = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.output());
                 let outcome = &run.outcome;
                 let mut ends = outcome.ends.iter();
                 if outcome.done[0] == 0 {
                     Verdict::NotThere
                 } else if outcome.hung {
-                    Verdict::Hung(said())
+                    Verdict::Hung(shown())
                 } else if !outcome.left.is_empty() {
-                    Verdict::LeftOver(format!("{:?}\n{}", outcome.left, said()))
+                    Verdict::LeftOver(format!("{:?}\n{}", outcome.left, shown()))
                 } else if outcome.after_signal.is_none_or(|time| time > GRACE) {
-                    Verdict::Late(said())
+                    Verdict::Late(shown())
                 } else if outcome.crashed() || ends.any(|(_, &end)| end == End::Exited(126)) {
-                    Verdict::Crashed(said())
-                } else if let Err(why) = judge(case, &run, *victim, moment) {
-                    Verdict::Untrue(format!("{why}\n{}", said()))
+                    Verdict::Crashed(shown())
+                } else if let Err(why) = check(case, &run, *victim, moment) {
+                    Verdict::Untrue(format!("{why}\n{}", shown()))
                 } else {
                     Verdict::Good
                 }
@@ -127,12 +127,12 @@ fn sweep(
     assert!(bad.is_empty(), "bad ends: {}", bad.len());
 }
 
-/// The same signal for each process.
-fn to_each(signal: Signal) -> Vec<(Role, Deed)> {
-    Role::ALL.map(|victim| (victim, Deed::Signal(victim, signal))).into()
+/// The same signal to each process.
+fn to_each(signal: Signal) -> Vec<(Role, Action)> {
+    Role::ALL.map(|victim| (victim, Action::Signal(victim, signal))).into()
 }
 
-/// Whether the parent's report is true, and complete if it lived to make it.
+/// Checks that the parent's report is true, and complete unless the parent is the victim.
 fn report_is_true(_: &Case, run: &Run, victim: Role, _: &Moment) -> Result<(), String> {
     run.is_true(victim != Role::Parent)?;
     let signal = run.outcome.ends[&Role::Parent];
@@ -144,20 +144,20 @@ fn report_is_true(_: &Case, run: &Run, victim: Role, _: &Moment) -> Result<(), S
 }
 
 #[test]
-fn whoever_is_killed_the_others_end_and_the_report_is_true() {
-    sweep("SIGKILL", &cases::mortal(), &to_each(Signal::SIGKILL), report_is_true);
+fn if_a_process_is_killed_the_others_end_and_the_report_is_true() {
+    sweep("SIGKILL", &cases::killed(), &to_each(Signal::SIGKILL), report_is_true);
 }
 
 #[test]
-fn whoever_is_told_to_terminate_the_others_end_and_the_report_is_true() {
+fn if_a_process_is_terminated_the_others_end_and_the_report_is_true() {
     sweep("SIGTERM", &cases::interrupted(), &to_each(Signal::SIGTERM), report_is_true);
 }
 
 #[test]
 fn an_alarm_ends_parent_and_target_and_the_report_is_true() {
-    let deeds =
-        [Role::Parent, Role::Target].map(|victim| (victim, Deed::Signal(victim, Signal::SIGALRM)));
-    sweep("SIGALRM", &cases::interrupted(), &deeds, |case, run, victim, moment| {
+    let actions = [Role::Parent, Role::Target]
+        .map(|victim| (victim, Action::Signal(victim, Signal::SIGALRM)));
+    sweep("SIGALRM", &cases::interrupted(), &actions, |case, run, victim, moment| {
         let end = run.outcome.ends[&victim];
         if end != End::Killed(Signal::SIGALRM) && goes_on(run, moment, victim) {
             return Err(format!("the {victim} {end:?}"));
@@ -168,8 +168,8 @@ fn an_alarm_ends_parent_and_target_and_the_report_is_true() {
 
 #[test]
 fn an_alarm_does_not_hinder_the_tracer() {
-    let deed = (Role::Tracer, Deed::Signal(Role::Tracer, Signal::SIGALRM));
-    sweep("SIGALRM", &cases::interrupted(), &[deed], |case, run, _, _| {
+    let action = (Role::Tracer, Action::Signal(Role::Tracer, Signal::SIGALRM));
+    sweep("SIGALRM", &cases::interrupted(), &[action], |case, run, _, _| {
         run.is_true(true)?;
         run.completed(case, &case.made(run.directory.path()))
     });
@@ -177,11 +177,11 @@ fn an_alarm_does_not_hinder_the_tracer() {
 
 #[test]
 fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
-    let deed = (Role::Target, Deed::Signal(Role::Target, Signal::SIGINT));
-    sweep("SIGINT", &cases::interrupted(), &[deed], |case, run, _, moment| {
+    let action = (Role::Target, Action::Signal(Role::Target, Signal::SIGINT));
+    sweep("SIGINT", &cases::interrupted(), &[action], |case, run, _, moment| {
         run.is_true(true)?;
         if run.outcome.ends[&Role::Target] == End::Killed(Signal::SIGINT) {
-            // It came before the handler was there.
+            // The signal came before the handler was installed.
             let handled = run
                 .outcome
                 .calls
@@ -194,55 +194,54 @@ fn a_signal_to_the_target_interrupts_its_call_and_no_more() {
 }
 
 #[test]
-fn whoever_is_stopped_and_continued_goes_on_as_if_nothing_had_been() {
-    let deeds = Role::ALL.map(|victim| (victim, Deed::StopAndContinue(victim)));
-    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &deeds, |case, run, victim, _| {
+fn a_process_that_is_stopped_and_continued_does_its_work() {
+    let actions = Role::ALL.map(|victim| (victim, Action::StopAndContinue(victim)));
+    sweep("SIGSTOP and SIGCONT", &cases::interrupted(), &actions, |case, run, victim, _| {
         run.is_true(true)?;
         if victim != Role::Target {
             return run.completed(case, &case.made(run.directory.path()));
         }
-        // The kernel makes the target's interrupted call again, which the tracer sees as another one. The
-        // target gets the same answers as ever; only after /bye the tracer has ended.
+        // The kernel makes the target's interrupted call again, and the tracer gets another notification. The target gets
+        // the same results. Only if the call of /bye is made again, the tracer has ended.
         is_plausible(case, run, None, false)
             .or_else(|_| is_plausible(case, run, Some(libc::ENOSYS), false))?;
-        let ended = run.said().matches("mkdir: Function not implemented").count();
+        let ended = run.output().matches("mkdir: Function not implemented").count();
         let again =
             run.transcript().out[2].ends_with("terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n");
         if ended == 0 || ended == 1 && again { Ok(()) } else { Err("an answer is missing".into()) }
     });
 }
 
-/// Whether a process does anything after this moment but end: once it is about to end, a signal changes
-/// nothing any more.
+/// Whether a process does more than exit after this moment. If it only exits, a signal changes nothing.
 fn goes_on(run: &Run, moment: &Moment, role: Role) -> bool {
     let stops = &run.outcome.stops;
     let sent = stops.iter().position(|it| it == moment).unwrap();
     stops[sent + 1..].iter().any(|it| it.call.role == role && it.call.name != "exit_group")
 }
 
-/// Whether a run did its work, though the notification of one call may have gone away at any moment. Without
-/// `error` the call comes again then; with it, the call may have failed with that instead.
+/// Checks that a run did its work, although the notification of one call may have become invalid at any moment. Without
+/// `error` the call is then made again; with `error`, the call may have failed with it instead.
 fn is_plausible(case: &Case, run: &Run, error: Option<i32>, handled: bool) -> Result<(), String> {
     let found = run.transcript();
     if run.outcome.status() != 0 {
         return Err(format!("status {}", run.outcome.status()));
     }
 
-    // The target's own lines: the handler's is there just once, the rest as ever.
+    // The target's lines: the handler's line once, and the usual lines.
     let handler = "Target process: received signal\n";
     let [_, target_out, _] = &found.out;
     if target_out.matches(handler).count() != usize::from(handled) {
         return Err("the handler's line".into());
     }
     let made = case.made(run.directory.path());
-    let as_ever = || {
+    let possible_results = || {
         let mut possible = vec![made.clone()];
         for (at, made_at) in made.iter().enumerate() {
             if let Some(errno) = error {
-                for asked in [true, false] {
+                for notified in [true, false] {
                     let mut made = made.clone();
                     made[at].result = Err(errno);
-                    made[at].asked = asked && made_at.asked;
+                    made[at].notified = notified && made_at.notified;
                     possible.push(made);
                 }
             }
@@ -250,7 +249,7 @@ fn is_plausible(case: &Case, run: &Run, error: Option<i32>, handled: bool) -> Re
         possible
     };
     let target_lines = target_out.replace(handler, "");
-    let Some(made) = as_ever().into_iter().find(|made| {
+    let Some(made) = possible_results().into_iter().find(|made| {
         let wanted = case.transcript(run, made);
         let is_told = found.err[1].lines().eq(wanted.err[1].lines());
         wanted.out[1] == target_lines && is_told && wanted.out[0] == found.out[0]
@@ -258,8 +257,8 @@ fn is_plausible(case: &Case, run: &Run, error: Option<i32>, handled: bool) -> Re
         return Err("the target's or the parent's lines".into());
     };
 
-    // The tracer's: each notification's lines, in the order of the paths, one of which may be missing,
-    // cut short or there twice.
+    // The tracer's lines: those of each notification, in the order of the paths. Those of one notification may be missing,
+    // incomplete or printed twice.
     let wanted = case.transcript(run, &made).out[2].clone();
     let [.., tracer_out] = &found.out;
     let [.., tracer_err] = &found.err;
@@ -276,7 +275,7 @@ fn is_plausible(case: &Case, run: &Run, error: Option<i32>, handled: bool) -> Re
             odd += at;
             rest = &rest[at + 1..];
         } else if died == 1 && rest.first().is_some_and(|it| it.starts_with(record.trim_end())) {
-            // Cut short: it is there again, whole, if the call was started again.
+            // Incomplete lines. If the call was made again, the complete ones follow.
             odd += 1;
             if error.is_some() {
                 rest = &rest[1..];
@@ -293,7 +292,7 @@ fn is_plausible(case: &Case, run: &Run, error: Option<i32>, handled: bool) -> Re
     Ok(())
 }
 
-/// Cuts the tracer's lines at each notification.
+/// The tracer's lines, in one part for each notification.
 fn records(lines: &str) -> Vec<String> {
     let mut records = vec![String::new()];
     for line in lines.split_inclusive('\n') {
@@ -305,23 +304,23 @@ fn records(lines: &str) -> Vec<String> {
     records
 }
 
-/// What happens when a signal meets the target's one call at this moment; the tracer goes on when the call
-/// has returned, or the target has ended.
+/// A run in which the target's only call gets a signal at this moment. The tracer continues after the call has returned or the
+/// target has ended.
 fn interrupt(options: &[&'static str], delay: u32, moment: Moment, signal: Signal) -> Run {
     let gate = Gate {
         hold: moment.clone(),
         until: Until::Reached(Moment::new(Role::Target, "mkdir", 1, Side::Exit)),
     };
     let case = cases::one_path(options, delay, vec![gate]);
-    let deed = Deed::Signal(Role::Target, signal);
-    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
+    let action = Action::Signal(Role::Target, signal);
+    let run = case.run(common::image(), &[(When::Once(moment), action)]);
     let outcome = &run.outcome;
-    assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{}", run.said());
-    assert_eq!(outcome.done, [1], "{}", run.said());
+    assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{}", run.output());
+    assert_eq!(outcome.done, [1], "{}", run.output());
     run
 }
 
-/// What a process printed on one stream, without its first line.
+/// The output of a process on one stream, without its first line.
 fn lines(text: &[String; 3], role: Role, run: &Run) -> String {
     let at = Role::ALL.iter().position(|&it| it == role).unwrap();
     let directory = run.directory.path().to_str().unwrap();
@@ -333,9 +332,9 @@ fn lines(text: &[String; 3], role: Role, run: &Run) -> String {
 const ANNOUNCED: &str = "\nTarget process: about to make directory \"/tmp/x\"\n";
 const WENT_AWAY: &str = "Tracer: response failed with ENOENT; perhaps target process's syscall was interrupted by signal?\n";
 
-/// The rest of the transcript when the call was interrupted.
+/// Compares the rest of the transcript of a run whose call was interrupted.
 fn assert_interrupted(run: &Run, tracer_out: &str, tracer_err: &str) {
-    let said = run.said();
+    let said = run.output();
     let transcript = run.transcript();
     assert_eq!(run.outcome.status(), 0, "{said}");
     assert_eq!(
@@ -418,8 +417,8 @@ fn a_call_that_goes_away_before_the_first_receive_is_not_missed() {
         until: Until::Reached(until),
     };
     let case = cases::one_path(&[], 0, vec![gate(1, Side::Entry, ends)]);
-    let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(common::image(), &[(When::Once(begins), deed)]);
+    let action = Action::Signal(Role::Target, Signal::SIGINT);
+    let run = case.run(common::image(), &[(When::Once(begins), action)]);
     assert!(!run.outcome.hung && run.outcome.left.is_empty() && !run.outcome.forced);
     assert_interrupted(&run, "", "");
     assert!(!run.directory.path().join("x").exists());
@@ -432,10 +431,10 @@ fn with_w_a_received_call_is_not_taken_away() {
     }
     let moment = Moment::new(Role::Tracer, "process_vm_readv", 1, Side::Exit);
     let case = cases::one_path(&["-w"], 0, vec![]);
-    let deed = Deed::Signal(Role::Target, Signal::SIGINT);
-    let run = case.run(common::image(), &[(When::Once(moment), deed)]);
+    let action = Action::Signal(Role::Target, Signal::SIGINT);
+    let run = case.run(common::image(), &[(When::Once(moment), action)]);
     let transcript = run.transcript();
-    assert_eq!(run.outcome.status(), 0, "{}", run.said());
+    assert_eq!(run.outcome.status(), 0, "{}", run.output());
     let path = run.directory.path().join("x");
     assert_eq!(
         lines(&transcript.out, Role::Target, &run),
@@ -454,13 +453,13 @@ fn a_target_that_dies_while_its_path_is_read_is_no_failure_of_the_tracer() {
         return;
     }
     for call in ["process_vm_readv", "ioctl(ID_VALID)"] {
-        // The target has ended when its memory is read, or when the ID is checked behind that.
+        // The target has ended when its memory is read, or when the ID is checked after the read.
         let moment = Moment::new(Role::Tracer, call, 1, Side::Entry);
         let gate = Gate { hold: moment.clone(), until: Until::Ended(Role::Target) };
         let case = cases::one_path(&[], 0, vec![gate]);
-        let deed = Deed::Signal(Role::Target, Signal::SIGKILL);
-        let run = case.run(common::image(), &[(When::Once(moment), deed)]);
-        let said = run.said();
+        let action = Action::Signal(Role::Target, Signal::SIGKILL);
+        let run = case.run(common::image(), &[(When::Once(moment), action)]);
+        let said = run.output();
         let died = "Tracer: notification ID check (post-open): target has died!!!!!!!!!!!\n";
         assert!(said.contains(died), "{call}: {said}");
         assert!(said.contains("Parent: target process was killed by signal 9\n"), "{call}: {said}");
@@ -487,8 +486,8 @@ fn a_target_that_dies_while_the_tracer_delays_is_reported_and_nothing_is_made() 
     assert!(!run.directory.path().join("x").exists());
 }
 
-/// Ctrl-C on a real terminal, while the tracer counts down a minute. All processes hold the terminal: the
-/// other side reads on until none is left.
+/// Ctrl-C on a real terminal, while the tracer delays for a minute. All processes have the terminal open: the test reads its
+/// other side until the last process has ended.
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     for options in [&["-d60"][..], &["-d60", "-K"], &["-d60", "-w"], &["-d60", "-K", "-w"]] {
@@ -498,11 +497,11 @@ fn ctrl_c_leaves_nothing_behind() {
         command.args(options).arg(directory.path().join("x"));
         let stream = || Stdio::from(terminal.slave.try_clone().expect("the terminal"));
         command.stdin(stream()).stdout(stream()).stderr(stream());
-        // SAFETY: system calls only.
+        // SAFETY: the closure only makes system calls.
         unsafe {
             command.pre_exec(|| {
                 nix::unistd::setsid()?;
-                // Whoever started the harness in the background may have had this ignored.
+                // A shell that starts the harness in the background lets it ignore SIGINT.
                 libc::signal(libc::SIGINT, libc::SIG_DFL);
                 if libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
                     return Err(std::io::Error::last_os_error());
@@ -511,13 +510,13 @@ fn ctrl_c_leaves_nothing_behind() {
             });
         }
         let mut parent = command.spawn().expect("the program");
-        // The command holds copies of the terminal too.
+        // The command has copies of the terminal's descriptor.
         drop(command);
         let nix::pty::OpenptyResult { master, slave } = terminal;
         drop(slave);
         let mut master = std::fs::File::from(master);
 
-        // A run that hangs is ended after the time limit, so that reading ends in any case.
+        // A run that hangs is killed after the time limit, so that the terminal's other side reaches its end.
         let mut said = String::new();
         let mut pressed = None;
         let limit = Instant::now() + inject::LIMIT;

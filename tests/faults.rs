@@ -1,9 +1,8 @@
-//! Every system call, every error: the program's command lines are run once cleanly, and then again
-//! once for each call of each of its processes and each error, which the call returns instead of being
-//! made.
+//! Every system call with every error: each command line is run once without failures, and then once for each call of each
+//! process and each error. The call returns the error and is not made.
 //!
-//! A run may do its work in spite of it, where the call is on the list of those whose failure is
-//! harmless; or it ends with a status other than 0 and a line that names the call. Nothing else.
+//! A run must end with a status other than 0 and a line that names the call. Only if the failure is on the list of harmless
+//! ones, the run must do its work instead.
 
 mod common;
 mod inject;
@@ -13,7 +12,7 @@ use std::ffi::OsStr;
 use std::time::Instant;
 
 use inject::cases::{self, Case, Made, Run};
-use inject::{Call, Deed, End, Moment, Role, Script, Side, When};
+use inject::{Action, Call, End, Moment, Role, Script, Side, When};
 use nix::libc::{
     EACCES, EAGAIN, EINTR, EINVAL, EIO, ENFILE, ENOENT, ENOMEM, ENOSYS, ENOTDIR, EPERM,
 };
@@ -21,18 +20,18 @@ use nix::sys::signal::Signal;
 
 const ERRORS: [i32; 9] = [EPERM, EACCES, ENOMEM, EINTR, EIO, EAGAIN, ENOSYS, EINVAL, ENFILE];
 
-/// What a failure that does not stop the program does to its transcript.
+/// How the transcript changes if a failure does not stop the program.
 #[derive(Clone, Copy, Debug)]
 enum Effect {
-    /// Nothing.
+    /// The transcript does not change.
     None,
-    /// The target is told the error, as the answer to its call.
-    Answer,
-    /// The target's call itself fails, and the tracer never hears of it.
-    Unasked,
-    /// The target is told this error instead of the one that it should be told.
+    /// The target's call returns the error.
+    Returned,
+    /// The target's call itself fails, without a notification.
+    NotNotified,
+    /// The target's call returns this error instead of the right one.
     Becomes(i32),
-    /// Nothing, since the parent kills the tracer before the call returns.
+    /// The transcript does not change, since the parent kills the tracer before the call returns.
     Killed,
 }
 
@@ -57,38 +56,38 @@ const fn harmless(
     Harmless { roles, call, errors, effect, reason }
 }
 
-/// All of them. An entry that no run needs fails the test.
+/// All harmless failures. The test fails if no run needs an entry.
 #[rustfmt::skip]
 const HARMLESS: &[Harmless] = {
-    use Effect::{Answer, Becomes, Killed, None, Unasked};
+    use Effect::{Becomes, Killed, None, NotNotified, Returned};
     use Role::{Target, Tracer};
-    const EVERYBODY: &[Role] = &Role::ALL;
+    const ALL: &[Role] = &Role::ALL;
     &[
-        harmless(EVERYBODY, "", &[EINTR], None, "the call is made again"),
-        harmless(EVERYBODY, "write(1)", &[EAGAIN], None, "made again, when there is room"),
-        harmless(&[Target], "write(2)", &[EAGAIN], None, "made again, when there is room"),
-        harmless(EVERYBODY, "exit_group", &ERRORS, None, "made again: nothing else is left to do"),
+        harmless(ALL, "", &[EINTR], None, "the call is made again"),
+        harmless(ALL, "write(1)", &[EAGAIN], None, "made again when the file is ready"),
+        harmless(&[Target], "write(2)", &[EAGAIN], None, "made again when the file is ready"),
+        harmless(ALL, "exit_group", &ERRORS, None, "made again: there is nothing else to do"),
 
-        harmless(&[Target], "prctl(DUMPABLE)", &ERRORS, None, "only helps where the program's file is unreadable; else the tracer tells"),
-        harmless(&[Target], "prctl(PTRACER)", &ERRORS, None, "only helps where Yama is; else the tracer tells"),
-        harmless(&[Target], "fcntl", &ERRORS, None, "only joins two writes where both streams are one open file"),
-        harmless(&[Target], "ppoll", &ERRORS, None, "only waits for room; without it the write is tried again at once"),
-        harmless(&[Target, Tracer], "munmap", &ERRORS, None, "a few pages stay until the process ends"),
-        harmless(&[Target], "mkdir", &ERRORS, Unasked, "what the demonstration is about: told like any answer"),
+        harmless(&[Target], "prctl(DUMPABLE)", &ERRORS, None, "only needed if the program's file is unreadable; then the tracer reports it"),
+        harmless(&[Target], "prctl(PTRACER)", &ERRORS, None, "only needed with Yama; then the tracer reports it"),
+        harmless(&[Target], "fcntl", &ERRORS, None, "only joins two writes if both streams are one open file"),
+        harmless(&[Target], "ppoll", &ERRORS, None, "only waits until the file is ready; without it the write is tried again at once"),
+        harmless(&[Target, Tracer], "munmap", &ERRORS, None, "a few pages stay mapped until the process ends"),
+        harmless(&[Target], "mkdir", &ERRORS, NotNotified, "the demonstrated call: its error is printed like any result"),
 
-        harmless(&[Tracer], "ioctl(SET_FLAGS)", &ERRORS, None, "only makes it faster, since Linux 6.6"),
-        harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "never returns: the parent kills the tracer in it"),
+        harmless(&[Tracer], "ioctl(SET_FLAGS)", &ERRORS, None, "only makes it faster, on Linux 6.6 and later"),
+        harmless(&[Tracer], "ioctl(RECV)", &ERRORS, Killed, "does not return: the parent kills the tracer in it"),
         harmless(&[Tracer], "ioctl(ID_VALID)", &[EINVAL], None, "made again with the number from before Linux 5.9"),
         harmless(&[Tracer], "process_vm_readv", &ERRORS, None, "the path is read from /proc/PID/mem instead"),
-        harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path, as it did the first time"),
-        harmless(&[Tracer], "readlinkat(/proc/self)", &ERRORS, None, "likewise: without the link it is unknown whose PIDs are in /proc"),
+        harmless(&[Tracer], "openat(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path, as for the first notification"),
+        harmless(&[Tracer], "readlinkat(/proc/self)", &ERRORS, None, "likewise: without the link it is unknown which PID namespace /proc shows"),
         harmless(&[Tracer], "getpid", &ERRORS, None, "likewise: the link is compared with the process's own PID"),
         harmless(&[Tracer], "pread64(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
-        harmless(&[Tracer], "openat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
-        harmless(&[Tracer], "mkdirat(", &ERRORS, Answer, "the target gets the true error of the call made in its place"),
-        harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever stood in the way besides"),
-        harmless(&[Tracer], "readlinkat(", &ERRORS, None, "it only tells a link from other things that are in the way"),
-        harmless(&[Tracer], "readlinkat()", &ERRORS, Becomes(ENOTDIR), "likewise, and the target is told what was in the way"),
+        harmless(&[Tracer], "openat(", &ERRORS, Returned, "the target gets the true error of the tracer's call"),
+        harmless(&[Tracer], "mkdirat(", &ERRORS, Returned, "the target gets the true error of the tracer's call"),
+        harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever else fails"),
+        harmless(&[Tracer], "readlinkat(", &ERRORS, None, "it only distinguishes a link from other files"),
+        harmless(&[Tracer], "readlinkat()", &ERRORS, Becomes(ENOTDIR), "likewise, and the target gets the error of the other file"),
     ]
 };
 
@@ -98,14 +97,14 @@ const NEVER_FAIL: [(&str, &str); 1] = [(
     "it has no error to return (sigreturn(2)): it restores the registers, or the kernel kills the process",
 )];
 
-/// What was made of a fault.
+/// The result of a fault.
 #[derive(Debug)]
 enum Verdict {
-    /// The run did its work, by that entry of the list.
+    /// The run did its work; the failure is this entry of the list.
     Completed(usize),
-    /// The run ended, and named the call.
-    Told,
-    /// The call was not made in this run.
+    /// The run ended with an error and a line that names the call.
+    Reported,
+    /// The run did not make the call.
     Missed,
     Hung(String),
     LeftOver(String),
@@ -114,7 +113,7 @@ enum Verdict {
     Wrong(String),
 }
 
-/// One run: this call fails with this error.
+/// A run in which this call fails with this error.
 struct Fault<'a> {
     case: &'a Case,
     call: &'a Call,
@@ -124,14 +123,14 @@ struct Fault<'a> {
 impl Fault<'_> {
     fn run(&self) -> Run {
         let moment = Moment { call: self.call.clone(), side: Side::Entry };
-        let fault = (When::Once(moment), Deed::Answer(-i64::from(self.errno)));
+        let fault = (When::Once(moment), Action::Return(-i64::from(self.errno)));
         self.case.run(common::image(), &[fault])
     }
 
-    /// What comes of the directories if the failure has that effect.
+    /// The results for the directories if the failure has this effect.
     fn made(&self, run: &Run, effect: Effect) -> Vec<Made> {
         let mut made = self.case.made(run.directory.path());
-        // The directory that was in question then.
+        // The directory is that of the last notification before the call.
         let calls = &run.outcome.calls;
         let before = calls.iter().position(|seen| seen.call == *self.call).unwrap_or(calls.len());
         let received = calls[..before]
@@ -141,15 +140,15 @@ impl Fault<'_> {
         match effect {
             Effect::None | Effect::Killed => {}
             Effect::Becomes(errno) => made[received - 1].result = Err(errno),
-            Effect::Answer => made[received - 1].result = Err(self.errno),
-            Effect::Unasked => {
-                made[self.call.nth - 1] = Made { asked: false, result: Err(self.errno) };
+            Effect::Returned => made[received - 1].result = Err(self.errno),
+            Effect::NotNotified => {
+                made[self.call.nth - 1] = Made { notified: false, result: Err(self.errno) };
             }
         }
         made
     }
 
-    /// Whether the parent killed the tracer in this very call.
+    /// Whether the parent killed the tracer in this call.
     fn was_killed_in_it(&self, run: &Run) -> bool {
         let role = self.call.role;
         let last = run.outcome.calls.iter().rfind(|seen| seen.call.role == role);
@@ -157,29 +156,29 @@ impl Fault<'_> {
             && last.is_some_and(|seen| seen.call == *self.call)
     }
 
-    fn judge(&self, run: &Run) -> Verdict {
+    fn verdict(&self, run: &Run) -> Verdict {
         let outcome = &run.outcome;
-        let said = || format!("{} = {}\n{}", self.call, cases::text(self.errno), run.said());
+        let shown = || format!("{} = {}\n{}", self.call, cases::text(self.errno), run.output());
         if outcome.done[0] == 0 {
             return Verdict::Missed;
         }
         if outcome.hung {
-            return Verdict::Hung(said());
+            return Verdict::Hung(shown());
         }
         if !outcome.left.is_empty() {
-            return Verdict::LeftOver(format!("{:?} outlived {}", outcome.left, said()));
+            return Verdict::LeftOver(format!("{:?} outlived {}", outcome.left, shown()));
         }
         if outcome.crashed() {
-            return Verdict::Crashed(format!("{:?}\n{}", outcome.ends, said()));
+            return Verdict::Crashed(format!("{:?}\n{}", outcome.ends, shown()));
         }
         if let Err(why) = run.is_true(self.call.role != Role::Parent) {
-            return Verdict::Wrong(format!("{why}\n{}", said()));
+            return Verdict::Wrong(format!("{why}\n{}", shown()));
         }
         if matches!(outcome.status(), 1 | 77) {
             if run.names(self.call, self.errno) {
-                return Verdict::Told;
+                return Verdict::Reported;
             }
-            return Verdict::Silent(said());
+            return Verdict::Silent(shown());
         }
         let mut why = String::from("is on no list of harmless ones");
         for (at, entry) in HARMLESS.iter().enumerate() {
@@ -193,7 +192,7 @@ impl Fault<'_> {
                 }
             }
         }
-        Verdict::Wrong(format!("status {}: {why}\n{}", outcome.status(), said()))
+        Verdict::Wrong(format!("status {}: {why}\n{}", outcome.status(), shown()))
     }
 }
 
@@ -203,7 +202,7 @@ struct Row {
     calls: usize,
     tried: usize,
     completed: usize,
-    told: usize,
+    reported: usize,
     hung: usize,
     left_over: usize,
     crashed: usize,
@@ -217,10 +216,20 @@ impl Row {
         "calls  tried  completed   told |  hung  left  crashed  silent  wrong  missed";
 
     fn print(&self, name: &str) {
-        let Self { calls, tried, completed, told, hung, left_over, crashed, silent, wrong, missed } =
-            self;
+        let Self {
+            calls,
+            tried,
+            completed,
+            reported,
+            hung,
+            left_over,
+            crashed,
+            silent,
+            wrong,
+            missed,
+        } = self;
         println!(
-            "{name:78} {calls:5}  {tried:5}  {completed:9}  {told:5} | \
+            "{name:78} {calls:5}  {tried:5}  {completed:9}  {reported:5} | \
              {hung:5} {left_over:5}  {crashed:7}  {silent:6}  {wrong:5}  {missed:6}"
         );
     }
@@ -255,10 +264,10 @@ fn every_call_may_fail_with_every_error() {
             .flat_map(|call| ERRORS.map(|errno| Fault { case: &case, call, errno }))
             .collect();
         let verdicts = inject::side_by_side(&faults, |fault| {
-            // Where an order cannot be kept up, the call may be missed by accident.
+            // If the processes' order cannot be kept, a run may not make the call by accident.
             let mut verdict = Verdict::Missed;
             for _ in 0..3 {
-                verdict = fault.judge(&fault.run());
+                verdict = fault.verdict(&fault.run());
                 if !matches!(verdict, Verdict::Missed) {
                     break;
                 }
@@ -273,7 +282,7 @@ fn every_call_may_fail_with_every_error() {
                     used.insert(*entry);
                     (&mut row.completed, None)
                 }
-                Verdict::Told => (&mut row.told, None),
+                Verdict::Reported => (&mut row.reported, None),
                 Verdict::Missed => (&mut row.missed, Some(fault.call.to_string())),
                 Verdict::Hung(why) => (&mut row.hung, Some(why.clone())),
                 Verdict::LeftOver(why) => (&mut row.left_over, Some(why.clone())),
@@ -284,14 +293,14 @@ fn every_call_may_fail_with_every_error() {
             *count += 1;
             if let Some(why) = why {
                 bad += 1;
-                // One of each kind is enough to begin with.
+                // Print one failure of each kind.
                 if shown.insert((std::mem::discriminant(verdict), fault.call.name.clone())) {
                     eprintln!("{} ({}): {why}", case.name, case.order);
                 }
             }
         }
         row.print(&format!("{} ({})", case.name, case.order));
-        assert_eq!(row.bad() + row.completed + row.told, row.tried);
+        assert_eq!(row.bad() + row.completed + row.reported, row.tried);
     }
     for (call, why) in NEVER_FAIL {
         println!("not tried: {call}: {why}");
@@ -316,7 +325,7 @@ fn a_kernel_with_longer_notifications_is_told() {
     if inject::skipped() {
         return;
     }
-    // `struct seccomp_notif_sizes`: a request, an answer, the call's data.
+    // `struct seccomp_notif_sizes`: the sizes of a request, a response and the call's data.
     for sizes in [
         [0, 16, 24, 0, 64, 0],
         [80, 0, 0, 16, 64, 0],
@@ -326,24 +335,24 @@ fn a_kernel_with_longer_notifications_is_told() {
         let sizes: &'static [u8] = Box::leak(Box::new(sizes));
         let moment = Moment::new(Role::Tracer, "seccomp(GET_NOTIF_SIZES)", 1, Side::Exit);
         let case = cases::one_path(&[], 0, vec![]);
-        let run = case.run(common::image(), &[(When::Once(moment), Deed::Fill(sizes))]);
+        let run = case.run(common::image(), &[(When::Once(moment), Action::Fill(sizes))]);
         assert_eq!(run.outcome.done, [1]);
-        assert_eq!(run.outcome.status(), 77, "{}", run.said());
+        assert_eq!(run.outcome.status(), 77, "{}", run.output());
         let lines = "Tracer: seccomp: Message too long\nthis kernel's notifications are too long\n";
-        assert!(run.said().contains(lines), "{}", run.said());
+        assert!(run.output().contains(lines), "{}", run.output());
         run.is_true(true).expect("a true report");
     }
 }
 
-/// A file system of the user's own may answer with any number up to 511 (the kernel's `fs/fuse/dev.c`).
+/// A FUSE file system may return any error number up to 511 (the kernel's `fs/fuse/dev.c`).
 #[test]
-fn an_errno_of_no_name_is_told_by_its_number() {
+fn an_errno_without_a_name_is_printed_as_a_number() {
     if inject::skipped() {
         return;
     }
-    // Some of them are EINTR, or another errno that is expected of some call, but for their upper bits.
+    // The lower bits of some numbers are those of EINTR or of another errno that the program handles.
     for errno in [63, 64, 68, 86, 132, 196, 260, 324, 388, 452, 511] {
-        let rules = vec![(When::Each("mkdirat(never-made)"), Deed::Answer(-errno))];
+        let rules = vec![(When::Each("mkdirat(never-made)"), Action::Return(-errno))];
         let arguments = ["-K", "/tmp/never-made", "/bye"].map(OsStr::new);
         let outcome =
             inject::run(common::image(), &arguments, &Script { rules, ..Script::default() });
@@ -356,12 +365,12 @@ fn an_errno_of_no_name_is_told_by_its_number() {
 }
 
 #[test]
-fn memory_that_cannot_be_opened_is_asked_for_once() {
+fn the_targets_memory_is_opened_only_once_if_that_fails() {
     if inject::skipped() {
         return;
     }
     for call in ["readlinkat(/proc/self)", "openat(/proc/PID/mem)"] {
-        let rules = vec![(When::Each(call), Deed::Answer(-i64::from(ENOENT)))];
+        let rules = vec![(When::Each(call), Action::Return(-i64::from(ENOENT)))];
         let arguments = ["-K", "/etc/1", "/etc/2", "/etc/3", "/etc/4", "/bye"].map(OsStr::new);
         let outcome =
             inject::run(common::image(), &arguments, &Script { rules, ..Script::default() });

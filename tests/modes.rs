@@ -1,5 +1,5 @@
-//! The options beyond the demonstration: calls that are let through (`-c`), calls that only a fatal signal
-//! ends (`-w`), and the measuring mode (`-b`).
+//! The options that the original demonstration lacks: calls that are let through to the kernel (`-c`), calls that only a
+//! fatal signal ends (`-w`), and the measuring mode (`-b`).
 
 mod common;
 
@@ -11,8 +11,7 @@ use common::{Beneath, Ended, Outcome, Run, program, skipped};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Whether this kernel has what an option asks for; says so if not, once it has made sure that the program
-/// does.
+/// Whether this kernel has what an option needs. If not, checks that the program says so, and reports the skipped test.
 fn is_known(option: &str, version: &str) -> bool {
     let outcome = program([option, "/etc/c"]).finish();
     if outcome.ended != Ended::Status(77) {
@@ -36,9 +35,9 @@ fn a_path_outside_tmp_is_let_through() {
         .keep()
         .directory(&made, Fate::Permitted)
         .directory(&path, Fate::Created)
-        // The kernel's own answer.
+        // The kernel returns this error.
         .directory(&made, EEXIST)
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     script.verify(&arguments, || {
         fs::remove_dir(&made).unwrap();
         fs::remove_dir(&path).unwrap();
@@ -90,7 +89,7 @@ fn once_received_only_a_fatal_signal_ends_the_call() {
             .position(|packet| packet.bytes.starts_with(beginning.as_bytes()));
         found.unwrap_or_else(|| panic!("{beginning}: {outcome:#?}"))
     };
-    // The signal is not lost: its handler runs when the call has come to its end.
+    // The signal is not lost: its handler runs after the call has returned.
     let order = [
         "Tracer: delaying",
         "Tracer: mkdir",
@@ -134,7 +133,7 @@ fn with_both_options_and_no_signal_everything_is_as_usual() {
 
 // ---- The measuring mode
 
-/// The numbers of a report: calls, seconds, microseconds a call, calls a second.
+/// The numbers of a report: calls, seconds, microseconds per call, calls per second.
 fn report(outcome: &Outcome) -> (u64, f64, f64, u64) {
     let out = outcome.out();
     let lines: Vec<&str> = out.lines().collect();
@@ -146,7 +145,7 @@ fn report(outcome: &Outcome) -> (u64, f64, f64, u64) {
     let calls = between(calls, "# Executed ", " system calls");
     let time = between(time, "     Total time: ", " [sec]");
     let (each, rate) = (between(each, " ", " usecs/op"), between(rate, " ", " ops/sec"));
-    // As printf(3) prints %.3f, %14lf and %14d.
+    // The formats of printf(3): %.3f, %14lf and %14d.
     let seconds: f64 = time.parse().unwrap();
     let micros: f64 = each.trim_start().parse().unwrap();
     let rate_number: u64 = rate.trim_start().parse().unwrap();
@@ -156,7 +155,7 @@ fn report(outcome: &Outcome) -> (u64, f64, f64, u64) {
     (calls.parse().unwrap(), seconds, micros, rate_number)
 }
 
-/// Runs the measuring mode and returns its report, when nothing else was said.
+/// Runs the measuring mode, checks that it prints nothing but its report, and returns the report.
 fn measure(arguments: &[OsString]) -> (u64, f64, f64, u64) {
     let outcome = program(arguments).finish();
     assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
@@ -177,7 +176,7 @@ fn every_directory_is_made_count_times_and_the_time_is_told() {
         }
         let (calls, seconds, micros, rate) = measure(&arguments);
         assert_eq!(calls, 1500);
-        // The three figures say the same, as far as they are rounded.
+        // The three figures agree, except for rounding.
         let total = micros * 1500.0 / 1e6;
         assert!((total - seconds).abs() <= 0.001, "{total} and {seconds}");
         let reciprocal = 1e6 / micros;
@@ -201,7 +200,7 @@ fn children(parent: i32) -> Vec<i32> {
 fn a_target_that_is_stopped_and_continued_is_measured_without_a_line() {
     let running = program(["-b", "300000", "/etc/c"]).start();
     let parent = running.pid().as_raw();
-    let nap = |milliseconds| std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+    let pause = |milliseconds| std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     let mut stops = 0;
     // Until the target, which is the older child, has ended.
     for _ in 0..5000 {
@@ -209,14 +208,14 @@ fn a_target_that_is_stopped_and_continued_is_measured_without_a_line() {
             [target, _] => {
                 let target = Pid::from_raw(target);
                 kill(target, Signal::SIGSTOP).ok();
-                nap(1);
+                pause(1);
                 kill(target, Signal::SIGCONT).ok();
                 stops += 1;
             }
             _ if stops > 0 => break,
             _ => {}
         }
-        nap(2);
+        pause(2);
     }
     let outcome = running.finish();
     assert!(stops > 50, "{stops} stops");
@@ -231,7 +230,7 @@ fn one_call_can_be_measured() {
 
 #[test]
 fn wrong_answers_are_counted_and_a_failure() {
-    // After the farewell nobody answers.
+    // After /bye the calls fail with ENOSYS, which is a wrong answer.
     for keep in [false, true] {
         let mut run = vec!["-b", "10", "/bye"];
         if keep {

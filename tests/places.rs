@@ -1,6 +1,6 @@
-//! Odd places: no /proc, no /tmp, closed streams, no descriptors or processes left, other users and
-//! namespaces, sandboxes and supervisors around the program, signals that it inherits. It does what it
-//! promises there, or says which call failed and why and ends.
+//! Unusual environments: no /proc, no /tmp, closed streams, limits on descriptors and processes, other users and namespaces,
+//! sandboxes and supervisors around the program, inherited signals. The program keeps its promises there, or names the call
+//! that failed, with the reason, and ends.
 
 mod common;
 
@@ -20,17 +20,17 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, chroot, setgid, setgroups, setuid};
 
-/// What is done in the new process before the program starts.
+/// A function that sets up an environment, in the new process before the program starts.
 type Setup = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
-/// The ordinary user of these tests: nobody.
+/// The ordinary user of these tests, usually called nobody.
 const USER: u32 = 65534;
 
 fn setup(act: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Setup {
     Arc::new(act)
 }
 
-/// One after the other.
+/// Does one after the other.
 fn both(first: Setup, second: Setup) -> Setup {
     setup(move || {
         first()?;
@@ -38,10 +38,10 @@ fn both(first: Setup, second: Setup) -> Setup {
     })
 }
 
-/// Whether this process may set up such a place; says so if not.
-fn is_possible(what: &str, place: &Setup) -> bool {
-    let place = Arc::clone(place);
-    let tried = in_child(common::LIMIT, move || match place() {
+/// Whether this process may set up the environment. If not, reports the test as skipped.
+fn is_possible(what: &str, environment: &Setup) -> bool {
+    let environment = Arc::clone(environment);
+    let tried = in_child(common::LIMIT, move || match environment() {
         Ok(()) => 0,
         Err(error) => error.raw_os_error().unwrap_or(255),
     });
@@ -55,13 +55,13 @@ fn is_possible(what: &str, place: &Setup) -> bool {
     }
 }
 
-/// A file of the program, run in a place.
-fn run_in<S: AsRef<OsStr>>(place: &Setup, file: &Path, arguments: &[S]) -> Run {
-    let place = Arc::clone(place);
-    Run::of(file, arguments).before(move || place())
+/// A run of a file of the program in an environment.
+fn run_in<S: AsRef<OsStr>>(environment: &Setup, file: &Path, arguments: &[S]) -> Run {
+    let environment = Arc::clone(environment);
+    Run::of(file, arguments).before(move || environment())
 }
 
-/// A copy of the program that every user can reach, in a directory of its own.
+/// A copy of the program that every user can access, in its own directory.
 struct Copy {
     folder: tempfile::TempDir,
 }
@@ -82,13 +82,13 @@ impl Copy {
         self.folder.path().join("program")
     }
 
-    /// A path in the folder, which only this test uses.
+    /// A path in the copy's directory.
     fn join(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-/// A root directory with nothing in it but the program, as `/program`.
+/// A root directory that contains only the program, as `/program`.
 struct Root(Copy);
 
 impl Root {
@@ -96,13 +96,13 @@ impl Root {
         Self(Copy::new(0o755))
     }
 
-    /// The path that is `name` in there.
+    /// The path of `name` in the root directory, as this process sees it.
     fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// What makes it the root directory.
-    fn place(&self) -> Setup {
+    /// Makes it the root directory.
+    fn environment(&self) -> Setup {
         let root = self.0.folder.path().to_owned();
         both(
             own_namespaces(CloneFlags::CLONE_NEWNS),
@@ -115,11 +115,11 @@ impl Root {
     }
 
     fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
-        run_in(&self.place(), Path::new("/program"), arguments)
+        run_in(&self.environment(), Path::new("/program"), arguments)
     }
 }
 
-/// Namespaces of one's own; for anybody but root by way of a user namespace.
+/// Moves the process to new namespaces. Users other than root need a user namespace too.
 fn own_namespaces(flags: CloneFlags) -> Setup {
     let user = if is_root() { None } else { Some(own_user_namespace()) };
     setup(move || {
@@ -128,14 +128,14 @@ fn own_namespaces(flags: CloneFlags) -> Setup {
         }
         unshare(flags)?;
         if flags.contains(CloneFlags::CLONE_NEWNS) {
-            // What is mounted there stays there.
+            // Mounts must not appear outside.
             mount(none(), c"/", none(), MsFlags::MS_REC | MsFlags::MS_PRIVATE, none())?;
         }
         Ok(())
     })
 }
 
-/// A user namespace with just this user in it.
+/// Moves the process to a new user namespace that contains only this user.
 fn own_user_namespace() -> Setup {
     let uid_map = format!("{0} {0} 1", nix::unistd::geteuid());
     let gid_map = format!("{0} {0} 1", nix::unistd::getegid());
@@ -147,19 +147,19 @@ fn own_user_namespace() -> Setup {
     })
 }
 
-/// Writes to a file, without allocation.
+/// Writes to a file and does not allocate.
 fn write(file: &std::ffi::CStr, text: &str) -> io::Result<()> {
     let file = nix::fcntl::open(file, nix::fcntl::OFlag::O_WRONLY, nix::sys::stat::Mode::empty())?;
     nix::unistd::write(&file, text.as_bytes())?;
     Ok(())
 }
 
-/// Nothing, where `mount(2)` takes a string.
+/// No string, for the arguments of `mount(2)`.
 fn none() -> Option<&'static std::ffi::CStr> {
     None
 }
 
-/// What mounts something on a directory.
+/// Mounts a file system on a directory, in a new mount namespace.
 fn mounted(kind: &'static str, on: PathBuf, flags: MsFlags, options: &'static str) -> Setup {
     both(
         own_namespaces(CloneFlags::CLONE_NEWNS),
@@ -170,7 +170,7 @@ fn mounted(kind: &'static str, on: PathBuf, flags: MsFlags, options: &'static st
     )
 }
 
-/// What makes the process another user's.
+/// Makes the process one of another user.
 fn as_user(user: u32) -> Setup {
     setup(move || {
         setgroups(&[])?;
@@ -180,16 +180,16 @@ fn as_user(user: u32) -> Setup {
     })
 }
 
-/// Checks that the usual demonstration succeeds in a place, with and without `-K`.
-fn works_in(what: &str, place: &Setup, file: &Path) {
-    if !is_possible(what, place) {
+/// Checks that the demonstration succeeds in an environment, with and without `-K`.
+fn works_in(what: &str, environment: &Setup, file: &Path) {
+    if !is_possible(what, environment) {
         return;
     }
     let beneath = Beneath::new();
-    // For whatever user runs the program.
+    // Any user may run the program.
     fs::set_permissions(beneath.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let path = beneath.join("x");
-    let again = &mut || {
+    let undo = &mut || {
         assert_eq!(beneath.contents(), ["x"]);
         fs::remove_dir(&path).unwrap();
     };
@@ -198,11 +198,11 @@ fn works_in(what: &str, place: &Setup, file: &Path) {
 
     let script = directories(Script::new());
     let arguments = [path.clone(), "/etc/c".into()];
-    script.verify_as(|| run_in(place, file, &arguments), again);
+    script.verify_as(|| run_in(environment, file, &arguments), undo);
 
-    let script = directories(Script::new().keep()).directory("/bye", Fate::Farewell);
+    let script = directories(Script::new().keep()).directory("/bye", Fate::Bye);
     let arguments = ["-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
-    script.verify_as(|| run_in(place, file, &arguments), again);
+    script.verify_as(|| run_in(environment, file, &arguments), undo);
 }
 
 fn image() -> &'static Path {
@@ -213,37 +213,37 @@ fn image() -> &'static Path {
 
 #[test]
 fn it_works_without_proc() {
-    let place = mounted("tmpfs", "/proc".into(), MsFlags::empty(), "");
-    works_in("no /proc", &place, image());
+    let environment = mounted("tmpfs", "/proc".into(), MsFlags::empty(), "");
+    works_in("no /proc", &environment, image());
 }
 
 #[test]
 fn it_works_where_proc_hides_other_users_processes() {
-    let place = mounted("proc", "/proc".into(), MsFlags::empty(), "hidepid=2");
-    works_in("/proc with hidepid", &place, image());
+    let environment = mounted("proc", "/proc".into(), MsFlags::empty(), "hidepid=2");
+    works_in("/proc with hidepid", &environment, image());
     if is_root() {
         let copy = Copy::new(0o755);
-        works_in("/proc with hidepid, as a user", &both(place, as_user(USER)), &copy.file());
+        works_in("/proc with hidepid, as a user", &both(environment, as_user(USER)), &copy.file());
     }
 }
 
 #[test]
 fn without_tmp_the_real_error_is_told() {
     let root = Root::new();
-    if !is_possible("no /tmp", &root.place()) {
+    if !is_possible("no /tmp", &root.environment()) {
         return;
     }
     let script = Script::new()
         .keep()
         .directory("/tmp/x", common::transcript::ENOENT)
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     script.verify_as(|| root.run(&["-K", "/tmp/x", "/bye"]), &mut || {});
 }
 
 #[test]
 fn a_tmp_that_comes_later_is_found() {
     let root = Root::new();
-    if !is_possible("a /tmp that comes later", &root.place()) {
+    if !is_possible("a /tmp that comes later", &root.environment()) {
         return;
     }
     let run = root.run(&["-K", "-d", "1", "/tmp/a", "/tmp/b"]).together().start();
@@ -262,7 +262,7 @@ fn a_tmp_that_comes_later_is_found() {
 #[test]
 fn a_tmp_that_is_a_link_is_refused() {
     let root = Root::new();
-    if !is_possible("/tmp a link", &root.place()) {
+    if !is_possible("/tmp a link", &root.environment()) {
         return;
     }
     fs::create_dir(root.join("elsewhere")).unwrap();
@@ -279,7 +279,7 @@ fn a_tmp_that_is_a_link_is_refused() {
 #[test]
 fn a_tmp_that_is_no_directory_is_told() {
     let root = Root::new();
-    if !is_possible("/tmp a file", &root.place()) {
+    if !is_possible("/tmp a file", &root.environment()) {
         return;
     }
     fs::write(root.join("tmp"), "").unwrap();
@@ -296,16 +296,16 @@ fn a_file_system_that_takes_no_directory_is_told() {
         let root = Root::new();
         let tmp = root.join("tmp");
         fs::create_dir(&tmp).unwrap();
-        let place = both(mounted("tmpfs", tmp, flags, options), root.place());
-        if !is_possible(what, &place) {
+        let environment = both(mounted("tmpfs", tmp, flags, options), root.environment());
+        if !is_possible(what, &environment) {
             continue;
         }
         let script = Script::new()
             .keep()
             .directory("/tmp/x", Fate::Refused(text))
-            .directory("/bye", Fate::Farewell);
+            .directory("/bye", Fate::Bye);
         let arguments = ["-K", "/tmp/x", "/bye"];
-        script.verify_as(|| run_in(&place, Path::new("/program"), &arguments), &mut || {});
+        script.verify_as(|| run_in(&environment, Path::new("/program"), &arguments), &mut || {});
     }
 }
 
@@ -313,25 +313,25 @@ fn a_file_system_that_takes_no_directory_is_told() {
 fn a_working_directory_that_is_gone_does_not_matter() {
     let gone = Beneath::new();
     let folder = gone.join("gone");
-    let place = setup(move || {
+    let environment = setup(move || {
         nix::unistd::mkdir(&folder[..], nix::sys::stat::Mode::S_IRWXU)?;
         chdir(&folder[..])?;
         let folder = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(&folder[..]))?;
-        // SAFETY: reads the path.
+        // SAFETY: the call only reads the path.
         unsafe { libc::rmdir(folder.as_ptr()) };
         Ok(())
     });
-    works_in("a working directory that is gone", &place, image());
+    works_in("a working directory that is gone", &environment, image());
 }
 
 // ---- Descriptors
 
 #[test]
-fn closed_streams_are_never_mistaken_for_others() {
+fn closed_streams_are_not_replaced_by_other_files() {
     let beneath = Beneath::new();
     let path = beneath.join("x");
     for closed in 0..8 {
-        let place = setup(move || {
+        let environment = setup(move || {
             for fd in (0..3).filter(|fd| closed & (1 << fd) != 0) {
                 nix::unistd::close(fd)?;
             }
@@ -339,9 +339,9 @@ fn closed_streams_are_never_mistaken_for_others() {
         });
         let is_closed = |fd: i32| closed & (1 << fd) != 0;
         let told = |call: &str| format!("{call}: Bad file descriptor\n");
-        let run = |arguments: &[OsString]| run_in(&place, image(), arguments).finish();
+        let run = |arguments: &[OsString]| run_in(&environment, image(), arguments).finish();
 
-        // All that there is to say is said on the standard output.
+        // This run writes to standard output only.
         let outcome = run(&["-K".into(), path.clone()]);
         if is_closed(1) {
             assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
@@ -359,16 +359,16 @@ fn closed_streams_are_never_mistaken_for_others() {
             assert_eq!(outcome.err(), "");
         }
 
-        // A line on the standard error output is part of it.
+        // This run writes to standard error too.
         let outcome = run(&["-K".into(), "/etc/c".into(), "/bye".into()]);
         if is_closed(1) || is_closed(2) {
             assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
         } else {
             let script = Script::new().keep().directory("/etc/c", EPERM);
-            script.directory("/bye", Fate::Farewell).check(&outcome);
+            script.directory("/bye", Fate::Bye).check(&outcome);
         }
 
-        // Usage errors likewise.
+        // A usage error.
         let outcome = run(&["-x".into()]);
         assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
         assert_eq!(outcome.out(), "");
@@ -376,7 +376,7 @@ fn closed_streams_are_never_mistaken_for_others() {
     }
 }
 
-/// Checks a run where something was scarce: it was right, or it failed and named the call.
+/// Checks a run with too few resources: it has one of the right transcripts, or it has failed and named the call.
 fn right_or_told(what: &str, outcome: &Outcome, right: &[&Script]) -> bool {
     match outcome.ended {
         Ended::Status(0) => {
@@ -403,17 +403,16 @@ fn right_or_told(what: &str, outcome: &Outcome, right: &[&Script]) -> bool {
 fn few_descriptors_are_enough_or_the_call_that_failed_is_told() {
     let beneath = Beneath::new();
     let path = beneath.join("x");
-    let created =
-        Script::new().keep().directory(&path, Fate::Created).directory("/bye", Fate::Farewell);
+    let created = Script::new().keep().directory(&path, Fate::Created).directory("/bye", Fate::Bye);
     let refused = Script::new()
         .keep()
         .directory(&path, Fate::Refused("Too many open files"))
-        .directory("/bye", Fate::Farewell);
+        .directory("/bye", Fate::Bye);
     let mut enough = None;
     for limit in 0..=16 {
-        let place = setup(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?));
+        let environment = setup(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?));
         let arguments = ["-K".into(), path.clone(), "/bye".into()];
-        let outcome = run_in(&place, image(), &arguments).finish();
+        let outcome = run_in(&environment, image(), &arguments).finish();
         let what = format!("RLIMIT_NOFILE {limit}");
         if right_or_told(&what, &outcome, &[&created, &refused]) {
             enough = enough.or(Some(limit));
@@ -431,15 +430,15 @@ fn few_processes_are_enough_or_the_call_that_failed_is_told() {
         return skipped("RLIMIT_NPROC", "only root can become a user without other processes");
     }
     let copy = Copy::new(0o755);
-    let right = Script::new().keep().directory("/etc/c", EPERM).directory("/bye", Fate::Farewell);
-    // A user of this run's own: the limit counts a user's processes.
+    let right = Script::new().keep().directory("/etc/c", EPERM).directory("/bye", Fate::Bye);
+    // A user without other processes: the limit counts all processes of a user.
     let user = 0x4000_0000 + std::process::id();
     for limit in 0..=4 {
-        let place = both(
+        let environment = both(
             as_user(user),
             setup(move || Ok(setrlimit(Resource::RLIMIT_NPROC, limit, limit)?)),
         );
-        let outcome = run_in(&place, &copy.file(), &["-K", "/etc/c", "/bye"]).finish();
+        let outcome = run_in(&environment, &copy.file(), &["-K", "/etc/c", "/bye"]).finish();
         let what = format!("RLIMIT_NPROC {limit}");
         let is_right = right_or_told(&what, &outcome, &[&right]);
         assert_eq!(is_right, limit >= 3, "{what}: {outcome:#?}");
@@ -449,8 +448,8 @@ fn few_processes_are_enough_or_the_call_that_failed_is_told() {
 #[test]
 fn without_memory_for_a_long_line_the_call_that_failed_is_told() {
     let path = format!("/{}", "x".repeat(100_000));
-    let place = setup(|| Ok(setrlimit(Resource::RLIMIT_AS, 300_000, 300_000)?));
-    let outcome = run_in(&place, image(), &[path]).finish();
+    let environment = setup(|| Ok(setrlimit(Resource::RLIMIT_AS, 300_000, 300_000)?));
+    let outcome = run_in(&environment, image(), &[path]).finish();
     assert_eq!(outcome.ended, Ended::Status(1), "{outcome:?}");
     let line = "Target process: mmap: Cannot allocate memory\n";
     assert!(outcome.err().contains(line), "{}", outcome.err());
@@ -515,22 +514,22 @@ fn it_works_in_a_user_namespace() {
 
 #[test]
 fn it_works_in_a_user_namespace_without_a_map() {
-    // It is nobody there, but to the file systems still who it was.
-    let place = setup(|| Ok(unshare(CloneFlags::CLONE_NEWUSER)?));
-    works_in("a user namespace without a map", &place, image());
+    // Its user ID is that of nobody, but the file systems still use the original one.
+    let environment = setup(|| Ok(unshare(CloneFlags::CLONE_NEWUSER)?));
+    works_in("a user namespace without a map", &environment, image());
 }
 
-/// Goes on in a child: the process that was started waits for it and ends as it does.
+/// Continues in a child. The process that was started waits for the child and ends with its status.
 fn in_a_new_process() -> Setup {
     setup(|| {
-        // SAFETY: neither process does anything but system calls before it executes or ends.
+        // SAFETY: both processes only make system calls before they execute a program or end.
         unsafe {
             let child = match libc::fork() {
                 -1 => return Err(io::Error::last_os_error()),
                 0 => return Ok(()),
                 child => child,
             };
-            // Whoever starts this process waits until nobody has the other end of its pipe.
+            // The process that started this one waits until all copies of a pipe's other end are closed.
             libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
             let mut status = 0;
             while libc::waitpid(child, &raw mut status, 0) == -1 {}
@@ -539,22 +538,21 @@ fn in_a_new_process() -> Setup {
     })
 }
 
-/// What makes the process the first of a PID namespace.
+/// Makes the process the first one of a new PID namespace.
 fn first_of_a_pid_namespace() -> Setup {
     let namespaces = own_namespaces(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID);
     both(namespaces, in_a_new_process())
 }
 
-/// Checks the exit status and the result lines, where the PIDs in the transcript are not those that
-/// this process sees.
-fn works_among_other_pids(what: &str, place: &Setup) {
-    if !is_possible(what, place) {
+/// Checks the exit status and the result lines. The PIDs in the transcript are those of another namespace.
+fn works_among_other_pids(what: &str, environment: &Setup) {
+    if !is_possible(what, environment) {
         return;
     }
     let beneath = Beneath::new();
     let path = beneath.join("x");
     let arguments = ["-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
-    let outcome = run_in(place, image(), &arguments).finish();
+    let outcome = run_in(environment, image(), &arguments).finish();
     assert_eq!(outcome.ended, Ended::Status(0), "{what}: {outcome:#?}");
     let (out, length) = (outcome.out(), path.len());
     let success = format!("Target process: SUCCESS: mkdir(2) returned = {length}\n");
@@ -566,55 +564,55 @@ fn works_among_other_pids(what: &str, place: &Setup) {
 
 #[test]
 fn it_works_as_the_first_process_of_a_pid_namespace() {
-    let place = both(
+    let environment = both(
         first_of_a_pid_namespace(),
         setup(|| {
             mount(Some(c"proc"), c"/proc", Some(c"proc"), MsFlags::empty(), none())?;
             Ok(())
         }),
     );
-    works_among_other_pids("a PID namespace with its own /proc", &place);
+    works_among_other_pids("a PID namespace with its own /proc", &environment);
 }
 
 #[test]
 fn it_works_in_a_pid_namespace_without_proc() {
-    let place = both(
+    let environment = both(
         first_of_a_pid_namespace(),
         setup(|| {
             mount(Some(c"none"), c"/proc", Some(c"tmpfs"), MsFlags::empty(), none())?;
             Ok(())
         }),
     );
-    works_among_other_pids("a PID namespace without /proc", &place);
+    works_among_other_pids("a PID namespace without /proc", &environment);
 }
 
 #[test]
 fn it_works_in_a_pid_namespace_with_the_proc_of_another() {
-    // PIDs in there mean other processes than those in /proc, or none.
+    // The namespace's PIDs are those of other processes in /proc, or of none.
     works_among_other_pids("a PID namespace with another's /proc", &first_of_a_pid_namespace());
 
-    // In /proc, the target's PID is that of the process that runs this test.
+    // The target's PID is in /proc the one of the process that runs this test.
     let last_pid = (std::process::id() - 1).to_string();
-    let place = both(
+    let environment = both(
         first_of_a_pid_namespace(),
         setup(move || write(c"/proc/sys/kernel/ns_last_pid", &last_pid)),
     );
-    works_among_other_pids("a PID namespace with another's /proc and its PIDs", &place);
+    works_among_other_pids("a PID namespace with another's /proc and its PIDs", &environment);
 }
 
-/// As under `unshare --pid` without `--fork`: the target is the first process there, and its end waits
-/// for the tracer's.
+/// As with `unshare --pid` without `--fork`: the target is the first process of the namespace, and its exit waits for the
+/// tracer's exit.
 #[test]
 fn children_in_another_pid_namespace_are_told() {
     let what = "children in another PID namespace";
-    let place = own_namespaces(CloneFlags::CLONE_NEWPID);
-    if !is_possible(what, &place) {
+    let environment = own_namespaces(CloneFlags::CLONE_NEWPID);
+    if !is_possible(what, &environment) {
         return;
     }
     for arguments in [&["/etc/c", "/bye"][..], &["-K", "/etc/c"], &["-b", "10", "/etc/c"]] {
-        // If the target ends before the parent forks again, that fork fails. Both orders come up.
+        // If the target ends before the parent forks again, this fork fails. In a hundred runs both orders occur.
         for _ in 0..100 {
-            let outcome = run_in(&place, image(), arguments).finish();
+            let outcome = run_in(&environment, image(), arguments).finish();
             assert_eq!(outcome.ended, Ended::Status(77), "{arguments:?}: {outcome:#?}");
             let err = outcome.err();
             let told =
@@ -628,23 +626,23 @@ fn children_in_another_pid_namespace_are_told() {
     }
 }
 
-/// Forbids to wait until a terminal has sent everything, at the price of one's life.
-fn forbids_to_drain() -> Setup {
+/// Installs a filter that kills the process if it waits until a terminal has sent all output (TCSBRK).
+fn kill_if_it_drains() -> Setup {
     let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     let load = |offset| statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, offset);
     let unless = |k, jf| {
         let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
         libc::sock_filter { code, jt: 0, jf, k }
     };
-    let answer = |action| statement((libc::BPF_RET | libc::BPF_K) as u16, action);
+    let result = |action| statement((libc::BPF_RET | libc::BPF_K) as u16, action);
     let filter = [
-        // The call's number and, of its second argument, the half that counts.
+        // The call's number, and the lower half of its second argument.
         load(0),
         unless(libc::SYS_ioctl as u32, 3),
         load(24),
         unless(libc::TCSBRK as u32, 1),
-        answer(libc::SECCOMP_RET_KILL_PROCESS),
-        answer(libc::SECCOMP_RET_ALLOW),
+        result(libc::SECCOMP_RET_KILL_PROCESS),
+        result(libc::SECCOMP_RET_ALLOW),
     ];
     setup(move || match install_filter(&filter, 0) {
         -1 => Err(io::Error::last_os_error()),
@@ -655,36 +653,36 @@ fn forbids_to_drain() -> Setup {
 #[test]
 fn the_first_process_waits_until_a_console_has_sent_everything() {
     for (what, namespace, ended) in [
-        // 200: by a signal.
+        // 200: killed by a signal.
         ("the first process", Some(first_of_a_pid_namespace()), Ended::Status(200)),
-        // Nobody else does: a shell's background job would be stopped for that.
+        // Another process does not wait: a shell's background job would be stopped for that.
         ("any other process", None, Ended::Status(0)),
     ] {
-        let place = match namespace {
-            Some(namespace) => both(namespace, forbids_to_drain()),
-            None => forbids_to_drain(),
+        let environment = match namespace {
+            Some(namespace) => both(namespace, kill_if_it_drains()),
+            None => kill_if_it_drains(),
         };
-        if !is_possible(what, &place) {
+        if !is_possible(what, &environment) {
             continue;
         }
         let beneath = Beneath::new();
         let arguments = ["-K".into(), beneath.join("x"), "/bye".into()];
-        let outcome = run_in(&place, image(), &arguments).finish();
+        let outcome = run_in(&environment, image(), &arguments).finish();
         assert_eq!(outcome.ended, ended, "{what}: {outcome:#?}");
-        // In which order the two speak is left to the kernel.
+        // The order of the two lines depends on the scheduler.
         for last in ["Parent: target process has terminated\n", "Tracer: terminating <<<"] {
             assert!(outcome.out().contains(last), "{what}: {outcome:#?}");
         }
     }
 }
 
-/// The terminal stops a background job that waits for it, all but a first process, for which the call
-/// would begin again and again.
+/// The terminal stops a background job that waits for it. The first process of a PID namespace cannot be stopped: its call
+/// would be restarted for ever.
 #[test]
 fn the_first_process_of_a_background_job_ends() {
     let session = setup(|| {
         nix::unistd::setsid()?;
-        // SAFETY: passes a number.
+        // SAFETY: the request has no pointer arguments.
         match unsafe { libc::ioctl(1, libc::TIOCSCTTY, 0) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -698,10 +696,10 @@ fn the_first_process_of_a_background_job_ends() {
     if !is_possible("the first process of a background job", &job) {
         return;
     }
-    let place = both(in_a_new_process(), both(session, job));
+    let environment = both(in_a_new_process(), both(session, job));
     for arguments in [&["/etc/c", "/bye"][..], &["-h"]] {
         let terminal = nix::pty::openpty(None, None).unwrap();
-        let run = run_in(&place, image(), arguments).streams(|command| {
+        let run = run_in(&environment, image(), arguments).streams(|command| {
             command.stdout(terminal.slave);
         });
         assert_eq!(run.finish().ended, Ended::Status(0), "{arguments:?}");
@@ -710,14 +708,14 @@ fn the_first_process_of_a_background_job_ends() {
 
 // ---- Sandboxes and supervisors
 
-/// Checks that the target gives up in a place, with and without `-K`, after a line and a hint that
-/// speaks of `hint`.
-fn gives_up_in(what: &str, place: &Setup, line: &str, hint: &str) {
-    if !is_possible(what, place) {
+/// Checks that the target ends with status 77 in an environment, with and without `-K`, after `line` and a line that contains
+/// `hint`.
+fn gives_up_in(what: &str, environment: &Setup, line: &str, hint: &str) {
+    if !is_possible(what, environment) {
         return;
     }
     for arguments in [&["/etc/c"][..], &["-K", "/etc/c"], &["-K", "-f", "e", "/etc/c"]] {
-        let outcome = run_in(place, image(), arguments).finish();
+        let outcome = run_in(environment, image(), arguments).finish();
         assert_eq!(outcome.ended, Ended::Status(77), "{what}: {outcome:#?}");
         let err = outcome.err();
         let lines: Vec<&str> = err.lines().collect();
@@ -731,9 +729,9 @@ fn gives_up_in(what: &str, place: &Setup, line: &str, hint: &str) {
 #[test]
 fn a_sandbox_that_refuses_seccomp_is_told_with_status_77() {
     for (errno, text, hint) in [
-        // So do qemu-user and valgrind.
+        // qemu-user and valgrind return this.
         (libc::ENOSYS, "Function not implemented", "emulator (qemu-user, valgrind)"),
-        // So do a kernel before 5.0, and gVisor.
+        // Linux before 5.0 and gVisor return this.
         (libc::EINVAL, "Invalid argument", "Linux 5.0"),
         (libc::EPERM, "Operation not permitted", "a sandbox"),
         (libc::EACCES, "Permission denied", "a sandbox"),
@@ -742,12 +740,12 @@ fn a_sandbox_that_refuses_seccomp_is_told_with_status_77() {
         let mut sandbox =
             common::sandbox_filter(&[(libc::SYS_seccomp, libc::SECCOMP_RET_ERRNO | errno as u32)]);
         sandbox.shrink_to_fit();
-        let place = setup(move || match common::install_filter(&sandbox, 0) {
+        let environment = setup(move || match common::install_filter(&sandbox, 0) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         });
         let line = format!("Target process: seccomp: {text}");
-        gives_up_in(text, &place, &line, hint);
+        gives_up_in(text, &environment, &line, hint);
     }
 }
 
@@ -757,15 +755,15 @@ fn a_sandbox_that_kills_for_seccomp_is_told_with_status_77() {
         [libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_KILL_THREAD, libc::SECCOMP_RET_TRAP]
     {
         let sandbox = common::sandbox_filter(&[(libc::SYS_seccomp, action)]);
-        let place = setup(move || match common::install_filter(&sandbox, 0) {
+        let environment = setup(move || match common::install_filter(&sandbox, 0) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         });
-        if !is_possible("a sandbox that kills", &place) {
+        if !is_possible("a sandbox that kills", &environment) {
             return;
         }
         for arguments in [&["/etc/c"][..], &["-K", "/etc/c"], &["-b1", "/etc/c"]] {
-            let outcome = run_in(&place, image(), arguments).finish();
+            let outcome = run_in(&environment, image(), arguments).finish();
             assert_eq!(outcome.ended, Ended::Status(77), "{outcome:#?}");
             assert_eq!(
                 outcome.err(),
@@ -778,25 +776,25 @@ fn a_sandbox_that_kills_for_seccomp_is_told_with_status_77() {
 
 #[test]
 fn another_supervisor_is_told_with_status_77() {
-    // It listens to a call that nobody makes.
+    // The other supervisor listens for a call that the program does not make.
     let filter = common::sandbox_filter(&[(libc::SYS_add_key, libc::SECCOMP_RET_USER_NOTIF)]);
-    let place = setup(move || {
+    let environment = setup(move || {
         let listener = common::install_filter(&filter, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
         if listener < 0 {
             return Err(io::Error::last_os_error());
         }
-        // The filter has a supervisor for as long as somebody has the listener: the program itself.
-        // SAFETY: touches no memory.
+        // The filter has a supervisor while the listener is open: the program inherits it.
+        // SAFETY: the call has no pointer arguments.
         match unsafe { libc::fcntl(listener as i32, libc::F_SETFD, 0) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     });
     let line = "Target process: seccomp: Device or resource busy";
-    gives_up_in("another supervisor", &place, line, "another supervisor already listens");
+    gives_up_in("another supervisor", &environment, line, "another supervisor already listens");
 }
 
-/// A sandbox in which this call fails so.
+/// Installs a filter with which this call fails with this error.
 fn forbidding(call: libc::c_long, errno: i32) -> Setup {
     let filter = common::sandbox_filter(&[(call, libc::SECCOMP_RET_ERRNO | errno as u32)]);
     setup(move || match common::install_filter(&filter, 0) {
@@ -808,19 +806,19 @@ fn forbidding(call: libc::c_long, errno: i32) -> Setup {
 #[test]
 fn it_works_where_process_vm_readv_is_forbidden() {
     for errno in [libc::EPERM, libc::ENOSYS] {
-        let place = forbidding(libc::SYS_process_vm_readv, errno);
-        works_in("no process_vm_readv", &place, image());
+        let environment = forbidding(libc::SYS_process_vm_readv, errno);
+        works_in("no process_vm_readv", &environment, image());
     }
 }
 
 #[test]
-fn streams_that_cannot_be_told_to_be_one_are_written_apart() {
-    // As before Linux 6.10.
-    let place = forbidding(libc::SYS_fcntl, libc::EINVAL);
-    if !is_possible("no fcntl", &place) {
+fn without_f_dupfd_query_each_line_is_a_write() {
+    // Before Linux 6.10, fcntl has no F_DUPFD_QUERY.
+    let environment = forbidding(libc::SYS_fcntl, libc::EINVAL);
+    if !is_possible("no fcntl", &environment) {
         return;
     }
-    let outcome = run_in(&place, image(), &["/etc/c", "/bye"]).together().finish();
+    let outcome = run_in(&environment, image(), &["/etc/c", "/bye"]).together().finish();
     assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
     let failure = b"Target process: mkdir: Operation not permitted\n";
     let alone = outcome.packets.iter().filter(|packet| packet.bytes == *failure).count();
@@ -835,13 +833,13 @@ fn memory_that_may_not_be_read_is_told_with_status_77() {
         (libc::ENOSYS, "Function not implemented", "/proc"),
     ];
     for (errno, text, hint) in hints {
-        // Without /proc there is one way left.
-        let place = both(root.place(), forbidding(libc::SYS_process_vm_readv, errno));
-        if !is_possible("no way to read memory", &place) {
+        // Without /proc, process_vm_readv is the only way.
+        let environment = both(root.environment(), forbidding(libc::SYS_process_vm_readv, errno));
+        if !is_possible("no way to read memory", &environment) {
             return;
         }
         for arguments in [&["/etc/c"][..], &["-K", "/etc/c", "/bye"]] {
-            let outcome = run_in(&place, Path::new("/program"), arguments).finish();
+            let outcome = run_in(&environment, Path::new("/program"), arguments).finish();
             assert_eq!(outcome.ended, Ended::Status(77), "{outcome:#?}");
             let err = outcome.err();
             let mut lines = err.lines();
@@ -862,7 +860,7 @@ fn ignored_signals_change_nothing() {
     let ignored = |signals: &'static [Signal]| {
         setup(move || {
             for &each in signals {
-                // SAFETY: ignores a signal.
+                // SAFETY: no handler is installed, the signal is ignored.
                 unsafe { signal(each, SigHandler::SigIgn) }?;
             }
             Ok(())
@@ -890,12 +888,12 @@ fn blocked_signals_change_nothing() {
 
 #[test]
 fn a_signal_that_was_blocked_is_not_lost_for_the_target() {
-    let place = setup(|| {
-        // SAFETY: ignores a signal.
+    let environment = setup(|| {
+        // SAFETY: no handler is installed, the signal is ignored.
         unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }?;
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?)
     });
-    let run = run_in(&place, image(), &["-d", "1", "/etc/c"]).start();
+    let run = run_in(&environment, image(), &["-d", "1", "/etc/c"]).start();
     let target = run.wait_for("Target process: PID").writer;
     run.wait_for("Tracer: delaying");
     let target = nix::unistd::Pid::from_raw(target);
@@ -908,16 +906,17 @@ fn a_signal_that_was_blocked_is_not_lost_for_the_target() {
 
 #[test]
 fn an_alarm_that_was_set_ends_the_program() {
-    let place = setup(|| {
+    let environment = setup(|| {
         nix::unistd::alarm::set(1);
         Ok(())
     });
-    let outcome = run_in(&place, image(), &["-d", "5", "/etc/c"]).grace(common::LIMIT).finish();
+    let outcome =
+        run_in(&environment, image(), &["-d", "5", "/etc/c"]).grace(common::LIMIT).finish();
     assert_eq!(outcome.ended, Ended::Signal(libc::SIGALRM), "{outcome:#?}");
 }
 
 #[test]
-fn a_usage_that_nobody_reads_can_be_ended() {
+fn a_usage_text_without_a_reader_can_be_terminated() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let set = |flags| nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();
     set(nix::fcntl::OFlag::O_NONBLOCK);
@@ -936,14 +935,14 @@ fn a_usage_that_nobody_reads_can_be_ended() {
 fn an_empty_argument_vector_is_a_usage_error() {
     use std::os::unix::ffi::OsStrExt;
     let file = std::ffi::CString::new(image().as_os_str().as_bytes()).unwrap();
-    let place = setup(move || {
-        // SAFETY: reads the path and two empty vectors.
+    let environment = setup(move || {
+        // SAFETY: the call only reads the path and two empty vectors.
         unsafe {
             libc::execve(file.as_ptr(), [std::ptr::null()].as_ptr(), [std::ptr::null()].as_ptr())
         };
         Err(io::Error::last_os_error())
     });
-    let outcome = run_in(&place, image(), &["-V"]).finish();
+    let outcome = run_in(&environment, image(), &["-V"]).finish();
     assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
     let err = outcome.err();
     assert!(err.starts_with("seccomp-notify-min: missing operand\nTry "), "{err}");
@@ -968,12 +967,12 @@ fn the_umask_applies_as_it_would_without_a_tracer() {
     let beneath = Beneath::new();
     let path = beneath.join("x");
     for (mask, mode) in [(0, 0o600), (0o077, 0o600), (0o200, 0o400), (0o777, 0)] {
-        let place = setup(move || {
-            // SAFETY: touches no memory.
+        let environment = setup(move || {
+            // SAFETY: the call has no pointer arguments.
             unsafe { libc::umask(mask) };
             Ok(())
         });
-        let outcome = run_in(&place, image(), &["-K".into(), path.clone()]).finish();
+        let outcome = run_in(&environment, image(), &["-K".into(), path.clone()]).finish();
         assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode, "{mask:o}");
         fs::remove_dir(&path).unwrap();

@@ -311,7 +311,7 @@ fn anchor(heading: &str) -> String {
 }
 
 /// The packages of their own in the project's folder, which cargo leaves out when it packages the crate.
-const PACKAGES: &[&str] = &[".tools/fuzz", ".tools/release"];
+const PACKAGES: &[&str] = &[".tools/bench", ".tools/fuzz", ".tools/release"];
 
 #[test]
 fn every_link_leads_somewhere() {

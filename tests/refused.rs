@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Beneath, Ended, LIMIT, Outcome, in_child, program, sandbox};
 use inject::cases::{self, text};
-use inject::{Deed, Role, When};
+use inject::{Action, Role, When};
 use nix::libc::{self, *};
 
 const SANDBOX: &str = "a sandbox does not allow a call that this program needs";
@@ -248,12 +248,12 @@ fn each_way_to_the_memory_may_be_closed_with_each_error() {
         }
     }
     let results = inject::side_by_side(&jobs, |&(vm, other)| {
-        let answer = |call, errno: i32| (When::Each(call), Deed::Answer(-i64::from(errno)));
+        let answer = |call, errno: i32| (When::Each(call), Action::Return(-i64::from(errno)));
         let mut rules = vec![answer("process_vm_readv", vm)];
         rules.extend(other.map(|(call, errno)| answer(call, errno)));
         let case = cases::one_path(&[], 0, vec![]);
         let run = case.run(common::image(), &rules);
-        let said = || format!("process_vm_readv = {}, {other:?}\n{}", text(vm), run.said());
+        let said = || format!("process_vm_readv = {}, {other:?}\n{}", text(vm), run.output());
         if run.outcome.hung || !run.outcome.left.is_empty() {
             return Err(format!("hung or left over: {}", said()));
         }
@@ -295,16 +295,16 @@ fn an_address_where_nothing_is_is_told_from_a_way_that_is_closed() {
     }
     // Only the read of the target's memory fails; the tracer can read its own.
     let moment = |name| inject::Moment::new(Role::Tracer, name, 1, inject::Side::Entry);
-    let answer = |name, errno: i32| (When::Once(moment(name)), Deed::Answer(-i64::from(errno)));
+    let answer = |name, errno: i32| (When::Once(moment(name)), Action::Return(-i64::from(errno)));
     for rules in [
         vec![answer("process_vm_readv", EFAULT)],
         vec![
-            (When::Each("process_vm_readv"), Deed::Answer(-i64::from(libc::ENOSYS))),
+            (When::Each("process_vm_readv"), Action::Return(-i64::from(libc::ENOSYS))),
             answer("pread64(/proc/PID/mem)", EIO),
         ],
     ] {
         let run = cases::one_path(&[], 0, vec![]).run(common::image(), &rules);
-        let said = run.said();
+        let said = run.output();
         assert!(said.contains("Tracer: path: Bad address\n"), "{said}");
         assert!(said.contains("Target process: mkdir: Bad address\n"), "{said}");
         assert!(!said.contains(SANDBOX) && !said.contains(MEMORY), "{said}");

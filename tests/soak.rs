@@ -1,7 +1,5 @@
-//! A very long run: after a million notifications no process of the program has a descriptor or a
-//! page more than after the first thousand, and there is no process more.
-//!
-//! How fast it is, is not judged here.
+//! A very long run: after a million notifications no process of the program has more descriptors or pages than after the
+//! first thousand, and there are no more processes. The time is not tested.
 
 mod common;
 
@@ -15,61 +13,61 @@ use std::time::{Duration, Instant};
 use common::{Ended, Running, program};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-/// What the program holds at a moment.
+/// What the program's processes use at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holding {
+struct Usage {
     processes: usize,
-    /// Open descriptors and resident kB: of the parent, the target and the tracer.
+    /// Open descriptors, and resident memory in kB: of the parent, the target and the tracer.
     descriptors: Vec<usize>,
     resident: Vec<usize>,
 }
 
-/// The parent's children, in the order of their birth: the target and the tracer.
+/// The parent's children, the oldest first: the target and the tracer.
 fn children(parent: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
     children.unwrap_or_default().split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// A number behind a name in a file of /proc/PID.
+/// The number that follows a name in a file of /proc/PID.
 fn field(pid: i32, file: &str, name: &str) -> Option<usize> {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What the processes hold now; nothing if one of them has ended meanwhile.
-fn holding(parent: i32) -> Option<Holding> {
+/// What the processes use now; `None` if one of them has ended meanwhile.
+fn usage(parent: i32) -> Option<Usage> {
     let children = children(parent);
     let all: Vec<i32> = [parent].into_iter().chain(children).collect();
     let descriptors =
         all.iter().map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok().map(Iterator::count));
     // Counted page by page, unlike VmRSS.
     let resident = all.iter().map(|&pid| field(pid, "smaps_rollup", "Rss:"));
-    Some(Holding {
+    Some(Usage {
         processes: all.len(),
         descriptors: descriptors.collect::<Option<_>>()?,
         resident: resident.collect::<Option<_>>()?,
     })
 }
 
-/// So often it is looked at, at the beginning and at the end.
-const LOOKS: usize = 20;
+/// The number of samples at the beginning, and at the end.
+const SAMPLES: usize = 20;
 
-/// The least of several looks: a descriptor that is open just while a directory is made does not count.
-fn least(looks: impl Iterator<Item = Holding>) -> Holding {
+/// The least of several samples: a descriptor that is open only while a directory is made does not count.
+fn least(samples: impl Iterator<Item = Usage>) -> Usage {
     let least = |some: &mut Vec<usize>, others: &[usize]| {
         some.iter_mut().zip(others).for_each(|(it, other)| *it = (*it).min(*other));
     };
-    looks
+    samples
         .reduce(|mut all, one| {
             least(&mut all.descriptors, &one.descriptors);
             least(&mut all.resident, &one.resident);
             all
         })
-        .expect("at least one look")
+        .expect("at least one sample")
 }
 
-/// Looks at the program from its thousandth notification until its last one.
+/// Takes samples from the program's thousandth notification to its last one.
 fn watch(name: &str, running: Running, notifications: usize) {
     let parent = running.pid().as_raw();
     let begin = Instant::now();
@@ -82,8 +80,8 @@ fn watch(name: &str, running: Running, notifications: usize) {
             }
             continue;
         };
-        // Each notification is one read of the target's memory, or two for a long path, and the
-        // tracer reads nothing else.
+        // The tracer reads the target's memory once for each notification, or twice for a long path, and reads nothing
+        // else: its reads count the notifications.
         let Some(seen) = field(tracer, "io", "syscr:") else {
             if Path::new("/proc/self/io").exists() {
                 break;
@@ -92,14 +90,14 @@ fn watch(name: &str, running: Running, notifications: usize) {
             break;
         };
         if seen >= 1000
-            && let Some(now) = holding(parent)
+            && let Some(now) = usage(parent)
             && now.processes == 3
         {
-            if first.len() < LOOKS {
+            if first.len() < SAMPLES {
                 first.push((seen, now.clone()));
             }
             last.push_back((seen, now));
-            if last.len() > LOOKS {
+            if last.len() > SAMPLES {
                 last.pop_front();
             }
         }
@@ -111,26 +109,26 @@ fn watch(name: &str, running: Running, notifications: usize) {
         return;
     }
 
-    assert_eq!(first.len(), LOOKS, "the run was too short to look at");
-    let (begin, end) = (first[0].0, last[LOOKS - 1].0);
-    let first = least(first.into_iter().map(|(_, holding)| holding));
-    let last = least(last.into_iter().map(|(_, holding)| holding));
+    assert_eq!(first.len(), SAMPLES, "the run was too short");
+    let (begin, end) = (first[0].0, last[SAMPLES - 1].0);
+    let first = least(first.into_iter().map(|(_, usage)| usage));
+    let last = least(last.into_iter().map(|(_, usage)| usage));
     println!("{name}: {notifications} notifications in {:.1} s", outcome.took.as_secs_f64());
     println!(
         "  {:>11}  processes  descriptors  resident kB  (parent, target, tracer)",
         "after reads"
     );
-    for (at, holding) in [(begin, &first), (end, &last)] {
+    for (at, usage) in [(begin, &first), (end, &last)] {
         println!(
             "  {at:11}  {:9}  {:11}  {:11}",
-            holding.processes,
-            format!("{:?}", holding.descriptors),
-            format!("{:?}", holding.resident)
+            usage.processes,
+            format!("{:?}", usage.descriptors),
+            format!("{:?}", usage.resident)
         );
     }
     assert!(
         begin < notifications / 4 && end > notifications * 9 / 10,
-        "looked too late or too early"
+        "the samples were taken too late or too early"
     );
     assert_eq!(first.processes, last.processes);
     assert_eq!(first.descriptors, last.descriptors, "descriptors");
@@ -139,7 +137,7 @@ fn watch(name: &str, running: Running, notifications: usize) {
     }
 }
 
-/// The measuring mode, over each way that an answer can come about.
+/// The measuring mode, with a path for each kind of response.
 fn measure(notifications: usize) {
     let directory = tempfile::Builder::new().prefix("snm-soak-").tempdir_in("/tmp").unwrap();
     let path = |name: &str| directory.path().join(name).into_os_string();
@@ -147,7 +145,7 @@ fn measure(notifications: usize) {
     fs::create_dir_all(directory.path().join("there")).unwrap();
     let paths =
         [path("x"), path("there/x"), path("nosuch/x"), "/nope/y".into(), path("../x"), long];
-    // All kinds of path come again and again, and each of them within the first thousand.
+    // All kinds of path are repeated, and each kind occurs within the first thousand notifications.
     const TIMES: usize = 100;
     let rounds = notifications.div_ceil(paths.len() * TIMES);
     let notifications = rounds * paths.len() * TIMES;
@@ -157,7 +155,7 @@ fn measure(notifications: usize) {
     watch("measuring mode, six kinds of path", running, notifications);
 }
 
-/// The demonstration with as many directories as a command line takes.
+/// The demonstration, with as many directories as a command line can have.
 fn demonstrate(notifications: usize) {
     let paths = (0..notifications).map(|at| if at % 2 == 0 { "/n" } else { "/tmp/" });
     let running = program(paths)
@@ -165,7 +163,7 @@ fn demonstrate(notifications: usize) {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         })
         .before(|| {
-            // Room for the arguments: a quarter of the stack, up to 6 MB (`execve(2)`).
+            // The arguments may use a quarter of the stack's limit, up to 6 MB (`execve(2)`).
             Ok(setrlimit(Resource::RLIMIT_STACK, RLIM_INFINITY, RLIM_INFINITY)?)
         })
         .limit(Duration::from_secs(300))
@@ -179,7 +177,7 @@ fn after_two_hundred_thousand_notifications_nothing_has_grown() {
     demonstrate(200_000);
 }
 
-/// No command line holds a million directories.
+/// The demonstration has fewer notifications: a command line cannot have a million directories.
 #[test]
 #[ignore = "takes a minute"]
 fn after_a_million_notifications_nothing_has_grown() {

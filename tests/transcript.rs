@@ -1,7 +1,6 @@
-//! The transcript: each line, in its process's order and after its cause, each in one write, however
-//! slow or hostile the reader. The promises stand in `common/promises.rs`, for `tests/kernels` keeps them
-//! on other machines; this is how they are tried here. What paths are made or refused is
-//! `tests/hostile.rs`'s business.
+//! The transcript: each line comes in its process's order, after its cause and in one write, also if the reader is slow or
+//! hostile. The promises are in `common/promises.rs`, since `tests/kernels` tests them on other machines too; this file runs
+//! them here. `tests/hostile.rs` tests which paths are made and refused.
 
 mod common;
 
@@ -14,20 +13,20 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use common::promises::{self, FIRST_BYTES, Promise, SHORT, TALKATIVE, TIMES, Way};
+use common::promises::{self, EACH_PRINTS, FIRST_BYTES, Promise, SHORT, TIMES, Way};
 use common::{Beneath, Ended, Outcome, Packet, Running, Stream, program};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
-/// Tries a promise as often as it says.
+/// Tests a promise as often as its `repeat` says.
 fn hold(promise: fn(&OsStr) -> Promise) {
     let trials = promise("/".as_ref()).trials();
     thread::scope(|scope| (0..trials).for_each(|_| drop(scope.spawn(|| hold_beneath(promise)))));
 }
 
-/// The same beneath one directory.
+/// Tests a promise once, beneath its own directory.
 fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let beneath = Beneath::new();
     let promise = promise(beneath.path().as_os_str());
@@ -35,7 +34,7 @@ fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     let before = beneath.contents();
     for (line, way) in promise.runs(TIMES) {
         let run = run(&line.arguments, way);
-        if let Err(why) = (line.judge)(&run) {
+        if let Err(why) = (line.check)(&run) {
             panic!("{way:?}: {why}\nthe run: {run:#?}");
         }
         for path in &line.made {
@@ -47,7 +46,7 @@ fn hold_beneath(promise: fn(&OsStr) -> Promise) {
     }
 }
 
-/// Runs the program and watches it in this way.
+/// Runs the program and watches the run in this way.
 fn run(arguments: &[OsString], way: Way) -> Outcome {
     match way {
         Way::Apart => program(arguments).finish(),
@@ -111,12 +110,11 @@ fn through_a_pipe(arguments: &[OsString], way: Way) -> Outcome {
     }
 }
 
-/// Reads all that comes through a pipe, with a nap before each read: one packet, of whose writers
-/// nothing is known.
-fn read_to_the_end(run: Running, mut reader: File, stream: Stream, nap: Duration) -> Outcome {
+/// Reads a pipe to its end, with a pause before each read. The result has one packet, without its writer.
+fn read_to_the_end(run: Running, mut reader: File, stream: Stream, pause: Duration) -> Outcome {
     let (mut bytes, mut some) = (Vec::new(), [0; 7000]);
     loop {
-        thread::sleep(nap);
+        thread::sleep(pause);
         match reader.read(&mut some).unwrap() {
             0 => break,
             read => bytes.extend(&some[..read]),
@@ -146,16 +144,16 @@ fn into_a_short_file(arguments: &[OsString]) -> Outcome {
     Outcome { packets: vec![Packet { stream: Stream::Out, writer: 0, bytes }], ..outcome }
 }
 
-/// Both ends of a pipe, the one to read from first.
+/// Both ends of a pipe. The end to read from is the first.
 fn pipe() -> (File, File) {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
     (reader.into(), writer.into())
 }
 
-/// With nobody to tell of it: the promise of a full device has a standard error output.
+/// Both streams fail here. In the promises, only one of them does.
 #[test]
 fn a_full_device_is_a_failure_and_no_hang() {
-    for arguments in TALKATIVE {
+    for arguments in EACH_PRINTS {
         let run = program(arguments).streams(|command| {
             command.stdout(full_device()).stderr(Stdio::null());
         });
@@ -163,7 +161,7 @@ fn a_full_device_is_a_failure_and_no_hang() {
     }
 }
 
-/// Each of these promises as a test.
+/// Makes a test of each of these promises.
 macro_rules! held {
     ($($name:ident,)*) => {
         $(
@@ -182,7 +180,7 @@ macro_rules! held {
 }
 
 held! {
-    a_created_directory_and_the_farewell_end_by_themselves_with_k,
+    a_created_directory_and_bye_end_by_themselves_with_k,
     what_is_beneath_tmp_is_created_and_what_is_not_is_refused,
     the_created_directory_has_the_mode_that_the_target_gave,
     the_target_gets_the_real_error_of_the_tracers_call,
@@ -192,7 +190,7 @@ held! {
     the_delay_is_counted_down_a_number_a_second,
     each_notification_is_delayed_and_the_streams_stay_apart,
     a_delay_of_none_is_no_delay,
-    after_the_farewell_nobody_listens_any_more,
+    after_bye_every_mkdir_fails_with_enosys,
     a_hundred_directories_in_a_row_are_told_in_order,
     every_text_of_the_fixed_transcript_appears_to_the_letter,
     a_signal_takes_the_call_away_while_the_tracer_waits,

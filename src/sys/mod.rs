@@ -1,4 +1,4 @@
-//! System calls: how a call is made, and how the kernel's answer is decoded. [`calls`] has one wrapper for
+//! System calls: how a call is made, and how the kernel's answer is decoded. `calls` has one wrapper for
 //! each call that the program makes.
 //!
 //! Nothing here prints, ends the process because of an error, or knows who calls.

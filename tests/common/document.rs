@@ -1,11 +1,11 @@
-//! A file of the project as text, and the parts of README.md that tests write. What the documents must say
-//! is their tests' business; nothing here knows the program, so that tests with a harness of their own have it too.
+//! Reads the project's documents, and writes the parts of README.md that tests generate. This module does not depend on
+//! the program, so that tests with their own harness can use it too.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 
-/// A file of the project.
+/// Reads a file of the project.
 pub fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -22,7 +22,7 @@ pub fn put(name: &str, text: &str) -> Result<(), String> {
     fs::write(path, format!("{before}{begin}\n{text}{last}{end}{after}")).map_err(|e| e.to_string())
 }
 
-/// Whether the variable asks for README.md's part to be written anew.
+/// Whether this environment variable asks the test to write its part of README.md.
 pub fn is_asked_for(variable: &str) -> bool {
     env::var(variable).is_ok_and(|value| value == "write")
 }

@@ -1,15 +1,15 @@
-//! What the black-box tests share: the release image, a way to run it that misses nothing, and places
-//! for its directories. What a run must print lives in [`transcript`]; no promise is tested here.
+//! Shared by the black-box tests: the release image, how it is run and watched, and directories below /tmp. [`transcript`]
+//! has the transcript that a run must have. This module tests nothing by itself.
 //!
 //! # How a run is watched
 //!
-//! Standard output and error are sockets that keep packets apart and name the sender: one packet is
-//! one write, with the PID of the process that made it, as the kernel saw it. A torn line, a line in two
-//! writes and a line by the wrong process cannot hide.
+//! Standard output and standard error are sockets that keep packets apart and name the sender: one packet is one write,
+//! with the PID of the process that made it, as the kernel reports it. So a test sees a torn line, a line in two writes and
+//! a line of the wrong process.
 //!
-//! Each run has a process group of its own, and this process adopts orphans: what the program leaves
-//! behind when it ends, running or not waited for, is found among the children here.
-#![allow(dead_code)] // each test uses its part
+//! Each run has its own process group, and the test's process becomes the parent of orphans: a process that the program
+//! leaves behind, running or not waited for, is then a child of the test.
+#![allow(dead_code)] // each test uses only a part of it
 
 pub mod document;
 pub mod promises;
@@ -43,12 +43,11 @@ use nix::unistd::Pid;
 /// The program's name.
 pub const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// How long a run may take that says nothing else. Generous: the machine may be busy. What passes
-/// needs a hundredth of it.
+/// The time limit of a run, unless the test sets another one. The machine may be busy: a run takes a hundredth of it.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// The program under test: the release image, built here with the features of this test, or what
-/// the environment variable `SECCOMP_NOTIFY_MIN` names.
+/// The program under test: the release image, built with the features of this test, or the file that the environment
+/// variable `SECCOMP_NOTIFY_MIN` names.
 pub fn image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
     IMAGE.get_or_init(|| match env::var_os("SECCOMP_NOTIFY_MIN") {
@@ -57,11 +56,11 @@ pub fn image() -> &'static Path {
     })
 }
 
-/// Builds the program and returns its path. Cargo does nothing when it is there, and lets only one
-/// build at a time happen.
+/// Builds the program and returns its path. Cargo does nothing if the program is up to date, and lets other processes that
+/// build wait.
 pub fn build(profile: &str) -> PathBuf {
     let backend_sc = cfg!(feature = "backend-sc");
-    // Each set of features in a folder of its own: two test runs do not change each other's image.
+    // Each set of features has its own folder, so that two test runs do not replace each other's image.
     let target = if backend_sc { "image-backend-sc" } else { "image" };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
@@ -80,7 +79,7 @@ pub fn build(profile: &str) -> PathBuf {
     path.split('"').next().expect("a string has an end").into()
 }
 
-/// Which stream a packet came through.
+/// The stream of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stream {
     /// Standard output.
@@ -94,11 +93,11 @@ pub enum Stream {
 /// One write of the program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Packet {
-    /// Where it was written to.
+    /// The stream.
     pub stream: Stream,
-    /// The process that made it.
+    /// The PID of the process that wrote it.
     pub writer: i32,
-    /// What was written.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -111,13 +110,13 @@ impl fmt::Debug for Packet {
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself.
+    /// With this exit status.
     Status(i32),
-    /// By a signal.
+    /// Killed by this signal.
     Signal(i32),
 }
 
-/// A command line of the program, about to be run.
+/// A command line of the program, before it is started.
 pub struct Run {
     command: Command,
     streams: Streams,
@@ -125,70 +124,70 @@ pub struct Run {
     grace: Duration,
 }
 
-/// Where standard output and error lead.
+/// Where standard output and standard error go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Streams {
-    /// To one socket each: it is known what went where.
+    /// To one socket each: the stream of each write is known.
     Apart,
-    /// Both to one socket: it is known what came first.
+    /// Both to one socket: the order of all writes is known.
     Together,
-    /// Where the caller said.
+    /// Where the caller chose.
     Elsewhere,
 }
 
-/// The program with these arguments.
+/// A run of the program with these arguments.
 pub fn program<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
     Run::of(image(), arguments)
 }
 
 impl Run {
-    /// Another file of the program with these arguments.
+    /// A run of another file of the program with these arguments.
     pub fn of<S: AsRef<OsStr>>(file: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new(file);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         Self { command, streams: Streams::Apart, limit: LIMIT, grace: Duration::ZERO }
     }
 
-    /// Lets standard output and error share one socket, so that the order of all writes is seen.
+    /// Lets standard output and standard error share one socket, which shows the order of all writes.
     pub fn together(mut self) -> Self {
         self.streams = Streams::Together;
         self
     }
 
-    /// Leaves standard output and error to `set`, and captures nothing.
+    /// Lets `set` choose standard output and standard error, and captures nothing.
     pub fn streams(mut self, set: impl FnOnce(&mut Command)) -> Self {
         set(&mut self.command);
         self.streams = Streams::Elsewhere;
         self
     }
 
-    /// Changes the command otherwise.
+    /// Lets `set` change the command.
     pub fn with(mut self, set: impl FnOnce(&mut Command)) -> Self {
         set(&mut self.command);
         self
     }
 
-    /// Ends the test if the run takes longer than that.
+    /// Sets the time limit of the run.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Allows the program's children that long to be gone when it was killed itself.
+    /// Sets how long the program's children may run after the program itself was killed.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Does something in the new process, after its streams are set up and before the program
-    /// starts. It happens between fork and exec: no allocation, no locks (`signal-safety(7)`).
+    /// Calls `act` in the new process, after its streams are set up and before the program starts. This is between fork and
+    /// exec: `act` must not allocate or lock (`signal-safety(7)`).
     pub fn before(mut self, act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> Self {
-        // SAFETY: by this function's contract.
+        // SAFETY: `act` only does what is safe between fork and exec, by this function's contract.
         unsafe { self.command.pre_exec(act) };
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     pub fn start(mut self) -> Running {
         adopt_orphans();
         let mut capture = Capture::default();
@@ -207,8 +206,8 @@ impl Run {
         let began = Instant::now();
         let child = loop {
             match self.command.spawn() {
-                // A test has just written this file, and another one, forking meanwhile, has its copy of the
-                // descriptor until it executes.
+                // A test has just written this file, and another test's child, between fork and exec, still has a copy of
+                // the descriptor.
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy
                         && began.elapsed() < self.limit =>
@@ -219,12 +218,12 @@ impl Run {
             }
         };
         let (limit, grace) = (self.limit, self.grace);
-        // The command holds the sockets' other ends.
+        // The command has the other ends of the sockets open: close them.
         drop(self.command);
         Running { child, capture, began, limit, grace }
     }
 
-    /// Runs it to its end.
+    /// Starts the program and waits for its end.
     pub fn finish(self) -> Outcome {
         self.start().finish()
     }
@@ -232,7 +231,7 @@ impl Run {
 
 type Packets = (Mutex<Vec<Packet>>, Condvar);
 
-/// Collects the packets of several sockets in the order of their arrival.
+/// Collects the packets of several sockets in the order in which they arrive.
 #[derive(Default)]
 pub struct Capture {
     packets: Arc<Packets>,
@@ -240,7 +239,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// One more socket to collect from: the end to write to.
+    /// Makes one more socket and returns the end to write to.
     pub fn socket(&mut self, stream: Stream) -> OwnedFd {
         let (ours, theirs) = packet_socket();
         let packets = Arc::clone(&self.packets);
@@ -248,7 +247,7 @@ impl Capture {
         theirs
     }
 
-    /// Waits until a packet that begins with `beginning` has come, and returns it.
+    /// Waits for a packet that begins with `beginning`, and returns it.
     pub fn wait_for(&self, beginning: &str, limit: Duration) -> Packet {
         let (packets, arrived) = &*self.packets;
         let deadline = Instant::now() + limit;
@@ -265,7 +264,7 @@ impl Capture {
         }
     }
 
-    /// All packets, when nobody is left who could write one.
+    /// Returns all packets, after every writer has closed its end.
     pub fn finish(self) -> Vec<Packet> {
         for reader in self.readers {
             reader.join().expect("a reader ends with its stream");
@@ -284,20 +283,20 @@ pub struct Running {
 }
 
 impl Running {
-    /// The PID of the process that was started: the parent.
+    /// The PID of the program's first process, the parent.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// Waits until a packet that begins with `beginning` has come, and returns it.
+    /// Waits for a packet that begins with `beginning`, and returns it.
     pub fn wait_for(&self, beginning: &str) -> Packet {
         self.capture.wait_for(beginning, self.limit.saturating_sub(self.began.elapsed()))
     }
 
-    /// Waits for its end, and makes sure that nothing is left.
+    /// Waits for the program's end, and checks that it leaves no process behind.
     ///
     /// # Panics
-    /// If it does not end in time or leaves a process behind, which is then killed.
+    /// If the program does not end in time or leaves a process behind, which is then killed.
     pub fn finish(mut self) -> Outcome {
         let group = self.pid();
         let status = loop {
@@ -332,46 +331,46 @@ impl Running {
     }
 }
 
-/// What a run was.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The PID of the process that was started: the parent.
+    /// The PID of the program's first process, the parent.
     pub pid: i32,
-    /// How it ended.
+    /// How the program ended.
     pub ended: Ended,
-    /// All writes, in their order within each stream.
+    /// All writes, in the order within each stream.
     pub packets: Vec<Packet>,
-    /// How long it took.
+    /// The time from start to exit.
     pub took: Duration,
-    /// Whether the kernel tells if two descriptors stand for one open file.
+    /// Whether the kernel can tell if two descriptors refer to the same open file.
     pub tells_open_files_apart: bool,
 }
 
-/// Whether this kernel tells if two descriptors stand for one open file: since Linux 6.10.
+/// Whether this kernel can tell if two descriptors refer to the same open file: Linux 6.10 and later.
 fn tells_open_files_apart() -> bool {
     const F_DUPFD_QUERY: libc::c_int = 1027;
-    // SAFETY: touches no memory.
+    // SAFETY: the call has no pointer arguments.
     unsafe { libc::fcntl(0, F_DUPFD_QUERY, 0) == 1 }
 }
 
 impl Outcome {
-    /// All that was written to a stream.
+    /// All bytes that were written to a stream.
     pub fn of(&self, stream: Stream) -> Vec<u8> {
         let of_stream = self.packets.iter().filter(|packet| packet.stream == stream);
         of_stream.flat_map(|packet| &packet.bytes).copied().collect()
     }
 
-    /// The standard output, as text.
+    /// Standard output as text.
     pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.of(Stream::Out)).into_owned()
     }
 
-    /// The standard error output, as text.
+    /// Standard error as text.
     pub fn err(&self) -> String {
         String::from_utf8_lossy(&self.of(Stream::Err)).into_owned()
     }
 
-    /// The writes, process by process.
+    /// The writes of each process.
     pub fn by_writer(&self) -> BTreeMap<i32, Vec<&Packet>> {
         let mut writers: BTreeMap<i32, Vec<&Packet>> = BTreeMap::new();
         for packet in &self.packets {
@@ -386,8 +385,7 @@ pub fn adopt_orphans() {
     nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER is known");
 }
 
-/// What is left of a process group whose first process has ended: it is given `grace` to end, then
-/// killed.
+/// The processes that remain of a group after its first process has ended. They are killed after `grace`.
 fn left_over(group: Pid, grace: Duration) -> Vec<String> {
     let any_of = Pid::from_raw(-group.as_raw());
     let deadline = Instant::now() + grace;
@@ -396,7 +394,7 @@ fn left_over(group: Pid, grace: Duration) -> Vec<String> {
         match waitpid(any_of, Some(WaitPidFlag::WNOHANG)) {
             Err(Errno::ECHILD) => return left,
             Ok(status) if status.pid().is_some() => {
-                // It has ended, and nobody waited for it; that is well if its parent was killed.
+                // It has ended, and its parent has not waited for it. That is right only if its parent was killed.
                 if grace.is_zero() {
                     left.push(format!("{status:?}"));
                 }
@@ -413,7 +411,7 @@ fn left_over(group: Pid, grace: Duration) -> Vec<String> {
     }
 }
 
-/// Both ends of a socket that keeps each write apart and tells who made it: the one to read from first.
+/// Both ends of a socket that keeps writes apart and names their writers. The end to read from is the first.
 fn packet_socket() -> (OwnedFd, OwnedFd) {
     let kind = SockType::SeqPacket;
     let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)
@@ -422,7 +420,7 @@ fn packet_socket() -> (OwnedFd, OwnedFd) {
     (ours, theirs)
 }
 
-/// Reads packets until nobody is left who could write one.
+/// Reads packets until every writer has closed its end.
 fn read_packets(socket: &OwnedFd, stream: Stream, packets: &Packets) {
     let mut buffer = vec![0; 1 << 20];
     let mut control = nix::cmsg_space!(UnixCredentials);
@@ -450,8 +448,8 @@ fn read_packets(socket: &OwnedFd, stream: Stream, packets: &Packets) {
     }
 }
 
-/// Runs `act` in a forked child and returns how that ended. The child may allocate (glibc sees to
-/// that) but must not use the test harness's output.
+/// Runs `act` in a forked child and returns how the child ended. The child may allocate (glibc's malloc is usable after
+/// fork) but must not use the test harness's output.
 pub fn in_child(limit: Duration, act: impl FnOnce() -> i32) -> Ended {
     let child = fork(act);
     wait_within(child, limit)
@@ -459,19 +457,18 @@ pub fn in_child(limit: Duration, act: impl FnOnce() -> i32) -> Ended {
 
 /// Forks; the child ends with the status that `act` returns, 101 if it panics.
 pub fn fork(act: impl FnOnce() -> i32) -> Pid {
-    // SAFETY: the child uses its own memory only, and never returns from here.
+    // SAFETY: the child uses only its own memory, and does not return from this function.
     match unsafe { nix::unistd::fork() }.expect("a process can be forked") {
         nix::unistd::ForkResult::Parent { child } => child,
         nix::unistd::ForkResult::Child => {
             let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or(101);
-            // SAFETY: ends the process without running what belongs to the harness.
+            // SAFETY: ends the process and runs none of the harness's exit handlers.
             unsafe { libc::_exit(status) }
         }
     }
 }
 
-/// Closes all descriptors but the standard ones and these: what a child of [`fork`] has inherited
-/// from other tests.
+/// Closes all descriptors except the standard ones and `keep`: a child of [`fork`] inherits those of other tests.
 pub fn close_all_but(keep: &[i32]) {
     let mut keep: Vec<u32> = keep.iter().map(|&fd| fd as u32).collect();
     keep.sort_unstable();
@@ -479,14 +476,14 @@ pub fn close_all_but(keep: &[i32]) {
     let mut first = 3_u32;
     for fd in keep {
         if first < fd {
-            // SAFETY: touches no memory.
+            // SAFETY: the call has no pointer arguments.
             unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };
         }
         first = fd.saturating_add(1);
     }
 }
 
-/// Waits for a child; one that takes longer than `limit` is killed, and the test with it.
+/// Waits for a child. If it takes longer than `limit`, it is killed and the test fails.
 pub fn wait_within(child: Pid, limit: Duration) -> Ended {
     use nix::sys::wait::WaitStatus;
     let began = Instant::now();
@@ -505,22 +502,22 @@ pub fn wait_within(child: Pid, limit: Duration) -> Ended {
     }
 }
 
-/// A directory of this test's own, directly below /tmp, that goes away with the value.
+/// A test's own directory directly below /tmp. It is removed when the value is dropped.
 pub struct Beneath(tempfile::TempDir);
 
 impl Beneath {
-    /// Makes it.
+    /// Makes the directory.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("seccomp-notify-min.").tempdir_in("/tmp");
         Self(directory.expect("a directory can be made in /tmp"))
     }
 
-    /// Its path.
+    /// The directory's path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The path of `name` in it, as an argument.
+    /// The path of `name` in the directory, as an argument.
     pub fn join(&self, name: impl AsRef<OsStr>) -> OsString {
         let mut path = self.0.path().as_os_str().to_owned();
         path.push("/");
@@ -528,27 +525,27 @@ impl Beneath {
         path
     }
 
-    /// The names of all that is in it, however deep, sorted.
+    /// The names of all files in the directory and its subdirectories, sorted.
     pub fn contents(&self) -> Vec<String> {
-        fn walk(directory: &Path, root: &Path, names: &mut Vec<String>) {
+        fn list(directory: &Path, root: &Path, names: &mut Vec<String>) {
             for entry in fs::read_dir(directory).expect("a directory can be read") {
                 let path = entry.expect("an entry can be read").path();
                 let name = path.strip_prefix(root).expect("it is in there");
                 names.push(name.as_os_str().as_bytes().escape_ascii().to_string());
                 if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
-                    walk(&path, root, names);
+                    list(&path, root, names);
                 }
             }
         }
         let mut names = Vec::new();
-        walk(self.path(), self.path(), &mut names);
+        list(self.path(), self.path(), &mut names);
         names.sort();
         names
     }
 }
 
-/// What installs a filter that answers each of these calls with its action and lets every other
-/// through, for [`Run::before`].
+/// A function for [`Run::before`] that installs a filter. The filter has an action for each of these calls and allows
+/// every other call.
 pub fn sandbox(
     rules: &[(libc::c_long, u32)],
 ) -> impl FnMut() -> io::Result<()> + Send + Sync + use<> {
@@ -562,7 +559,7 @@ pub fn sandbox(
 /// The filter of [`sandbox`].
 pub fn sandbox_filter(rules: &[(libc::c_long, u32)]) -> Vec<libc::sock_filter> {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    // The call's number is the first word of what the filter sees.
+    // The call's number is the first word of the filter's input.
     let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
     for &(number, action) in rules {
         let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -573,11 +570,10 @@ pub fn sandbox_filter(rules: &[(libc::c_long, u32)]) -> Vec<libc::sock_filter> {
     filter
 }
 
-/// Installs a filter through the C library, which knows nothing of the program's own way. Returns
-/// what `seccomp(2)` returns.
+/// Installs a filter with the C library, independently of the program's own code. Returns the result of `seccomp(2)`.
 pub fn install_filter(filter: &[libc::sock_filter], flags: libc::c_ulong) -> libc::c_long {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: reads the program and the filter behind it.
+    // SAFETY: the calls only read `program` and `filter`.
     unsafe {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return -1;
@@ -587,7 +583,7 @@ pub fn install_filter(filter: &[libc::sock_filter], flags: libc::c_ulong) -> lib
 }
 
 impl Drop for Beneath {
-    /// Opens what an ordinary user could not remove: the tests make directories of every mode.
+    /// Makes all directories accessible first: the tests make directories with modes that an ordinary user cannot remove.
     fn drop(&mut self) {
         fn open_up(directory: &Path) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -602,12 +598,12 @@ impl Drop for Beneath {
     }
 }
 
-/// Copies the project to `to`, which is not there yet, without what was built in it and without its history.
+/// Copies the project to `to`, which must not exist yet, without its build directories and its history.
 pub fn copy_project(to: &Path) {
     copy(Path::new(env!("CARGO_MANIFEST_DIR")), to);
 }
 
-/// Copies a folder in the same way.
+/// Copies a folder without build directories and history.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a directory can be made");
     for entry in fs::read_dir(from).expect("a directory can be read") {
@@ -623,8 +619,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Git for the repository in `folder`, by somebody who has no settings. A hook that runs the tests would have it
-/// use the hook's own repository, and commit there.
+/// Git for the repository in `folder`, without the user's settings. The variables of git are removed: if a git hook runs the
+/// tests, they name the hook's repository.
 pub fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     for (name, _) in env::vars_os() {
@@ -636,7 +632,7 @@ pub fn git(folder: &Path) -> Command {
     git
 }
 
-/// Makes a folder a repository whose one commit has the same name wherever it is made.
+/// Makes a folder a repository with one commit, whose ID is the same at every place and time.
 pub fn commit_all(folder: &Path) {
     for arguments in [
         &["init", "--quiet"][..],
@@ -651,10 +647,10 @@ pub fn commit_all(folder: &Path) {
     }
 }
 
-/// Says loudly that something could not be tried, past the harness's capture, and why.
+/// Prints that something was not tested, and why.
 pub fn skipped(what: &str, why: impl fmt::Display) {
     use io::Write;
-    // The harness captures what the macros print, not this.
+    // The harness captures the output of println and its like, but not of this write.
     let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
 }
 

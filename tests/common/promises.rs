@@ -1,5 +1,5 @@
-//! What a transcript is promised to be, as command lines and the judgement of what comes of them, whoever
-//! runs them: `tests/transcript.rs` here, `tests/kernels` in virtual machines, each with its own means.
+//! The promises about the transcript: command lines and the checks of their runs. `tests/transcript.rs` runs them here,
+//! `tests/kernels` runs them in virtual machines, each in its own way.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -7,89 +7,89 @@ use std::os::unix::ffi::OsStringExt;
 use super::transcript::{EEXIST, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, Fate, Script};
 use super::{Ended, Outcome, Stream};
 
-/// A line that is torn or misplaced only now and then shall be caught.
+/// How often a run is repeated, to find a line that is torn or misplaced only now and then.
 pub const TIMES: usize = 20;
 
-/// What the kernel says of a directory that was made: a directory (inode(7)) of the mode 600.
+/// The file type and mode of a directory that was made (inode(7)): a directory with mode 600.
 pub const MADE: u32 = 0o040_600;
 
 /// How often a promise is tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Once for each way to watch it.
+    /// Once in each way of watching.
     Once,
-    /// Many times in a row, in one way to watch it after the other.
+    /// Many times in a row, in the ways of watching by turns.
     InARow,
-    /// [`TIMES`] at once, each beneath a directory of its own.
+    /// [`TIMES`] trials at the same time, each beneath its own directory.
     AtOnce,
 }
 
 /// How a run is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A socket for each stream, which keeps the writes apart and names the writers.
+    /// Each stream is a socket that keeps the writes apart and names the writers.
     Apart,
-    /// One such socket for both: the order of all writes is seen.
+    /// Both streams are one such socket, which shows the order of all writes.
     Together,
-    /// The same, and the target is interrupted as soon as the tracer waits.
+    /// As `Together`, and the target gets a SIGINT as soon as the tracer delays.
     Interrupted,
-    /// Standard output is a pipe that is read slowly, standard error leads nowhere.
+    /// Standard output is a pipe that is read slowly, standard error is discarded.
     SlowPipe,
-    /// The same; writing to the pipe does not wait.
+    /// As `SlowPipe`, and the pipe is non-blocking.
     SlowNonBlockingPipe,
     /// Both streams are one pipe.
     Pipe,
     /// Standard output is a full device.
     FullDevice,
-    /// Standard error is one, and standard output leads nowhere.
+    /// Standard error is a full device, standard output is discarded.
     FullErrorDevice,
-    /// Standard output is a pipe that nobody reads, standard error leads nowhere.
+    /// Standard output is a pipe without a reader, standard error is discarded.
     ClosedPipe,
-    /// The same; who reads goes away after the first bytes.
+    /// As `ClosedPipe`, but the reader closes the pipe only after the first bytes.
     LeftPipe,
-    /// Standard output is a file that takes no more than [`SHORT`] bytes (`RLIMIT_FSIZE`, its signal
-    /// ignored), standard error leads nowhere.
+    /// Standard output is a file of at most [`SHORT`] bytes (`RLIMIT_FSIZE`, with its signal ignored), standard error is
+    /// discarded.
     ShortFile,
 }
 
-/// How much a file takes of which no more is wanted.
+/// The limit of a short file, in bytes.
 pub const SHORT: usize = 1000;
-/// How much is read by who then goes away.
+/// How many bytes are read before the reader closes the pipe.
 pub const FIRST_BYTES: usize = 10;
 
 const BOTH: &[Way] = &[Way::Apart, Way::Together];
 
-/// What is wrong, if anything.
+/// The result of a check, and what is wrong.
 pub type Verdict = Result<(), String>;
 
 /// One command line.
 pub struct Line {
     pub arguments: Vec<OsString>,
     pub ways: &'static [Way],
-    /// The directories that are there afterwards and were not before, as [`MADE`] has it.
+    /// The directories that the run makes; [`MADE`] is their type and mode.
     pub made: Vec<OsString>,
-    pub judge: Box<dyn Fn(&Outcome) -> Verdict + Send + Sync>,
+    pub check: Box<dyn Fn(&Outcome) -> Verdict + Send + Sync>,
 }
 
 impl Line {
-    /// A command line that must have this transcript, whichever way it is watched.
+    /// A command line that must have this transcript in every way of watching.
     fn of<S: AsRef<OsStr>>(arguments: &[S], script: Script) -> Self {
         let made = script.made();
-        let mut line = Self::judged(arguments, move |run| script.compare(run));
+        let mut line = Self::checked(arguments, move |run| script.compare(run));
         line.made = made;
         line
     }
 
-    /// A command line whose run is judged otherwise.
-    fn judged<S: AsRef<OsStr>>(
+    /// A command line with another check of its run.
+    fn checked<S: AsRef<OsStr>>(
         arguments: &[S],
-        judge: impl Fn(&Outcome) -> Verdict + Send + Sync + 'static,
+        check: impl Fn(&Outcome) -> Verdict + Send + Sync + 'static,
     ) -> Self {
         Self {
             arguments: arguments.iter().map(|argument| argument.as_ref().to_owned()).collect(),
             ways: BOTH,
             made: Vec::new(),
-            judge: Box::new(judge),
+            check: Box::new(check),
         }
     }
 
@@ -99,16 +99,16 @@ impl Line {
     }
 }
 
-/// What is promised.
+/// A promise: the command lines that keep it.
 pub struct Promise {
     pub repeat: Repeat,
-    /// The directories that are there before.
+    /// The directories that exist before the first run.
     pub before: Vec<OsString>,
     pub lines: Vec<Line>,
 }
 
 impl Promise {
-    /// The runs of one trial, in their order; `many` for each way to watch what is tried many times.
+    /// The runs of one trial, in their order: `many` for each way of watching if the promise is tried many times.
     pub fn runs(&self, many: usize) -> impl Iterator<Item = (&Line, Way)> {
         let times = if self.repeat == Repeat::InARow { many } else { 1 };
         self.lines
@@ -116,7 +116,7 @@ impl Promise {
             .flat_map(move |line| (0..times).flat_map(|_| line.ways).map(move |&way| (line, way)))
     }
 
-    /// How many trials there are at once, each beneath a directory of its own.
+    /// The number of trials at the same time, each beneath its own directory.
     pub fn trials(&self) -> usize {
         if self.repeat == Repeat::AtOnce { TIMES } else { 1 }
     }
@@ -147,18 +147,18 @@ macro_rules! promises {
             $(#[$attribute])*
             pub fn $name($beneath: &OsStr) -> Promise $body
         )*
-        /// All of them, with their names.
+        /// All promises, with their names.
         pub const ALL: &[(&str, fn(&OsStr) -> Promise)] = &[$((stringify!($name), $name)),*];
     };
 }
 
-/// Command lines in which each process has something to say.
-pub const TALKATIVE: [&[&str]; 4] =
+/// Command lines with which each process prints something.
+pub const EACH_PRINTS: [&[&str]; 4] =
     [&["/etc/c"], &["-K", "/etc/c"], &["-K", "/etc/c", "/bye"], &["-f", "e", "/etc/c"]];
 
-/// Those, each to fail.
-fn talkative(ways: &'static [Way], judge: fn(&Outcome) -> Verdict) -> Promise {
-    let lines = TALKATIVE.map(|arguments| Line::judged(arguments, judge).ways(ways));
+/// A promise about [`EACH_PRINTS`].
+fn each_prints(ways: &'static [Way], check: fn(&Outcome) -> Verdict) -> Promise {
+    let lines = EACH_PRINTS.map(|arguments| Line::checked(arguments, check).ways(ways));
     Promise { repeat: Repeat::Once, before: Vec::new(), lines: lines.into() }
 }
 
@@ -173,12 +173,12 @@ fn failed(run: &Outcome) -> Verdict {
     }
 }
 
-// Each takes the directory beneath /tmp that is a trial's own.
+// Each promise takes the directory beneath /tmp that its trial uses.
 promises! {
-    fn a_created_directory_and_the_farewell_end_by_themselves_with_k(beneath: &OsStr) -> Promise {
+    fn a_created_directory_and_bye_end_by_themselves_with_k(beneath: &OsStr) -> Promise {
         let path = join(beneath, "x");
         let script = Script::new().keep().directory(&path, Fate::Created);
-        let script = script.directory("/bye", Fate::Farewell);
+        let script = script.directory("/bye", Fate::Bye);
         repeated(Line::of(&["-K".into(), path, "/bye".into()], script))
     }
 
@@ -191,7 +191,7 @@ promises! {
         repeated(Line::of(&[a, b, "/etc/c".into()], script))
     }
 
-    /// Which is [`MADE`]; all that is made elsewhere has it too.
+    /// The mode is that of [`MADE`]. Every other run that makes a directory checks it too.
     fn the_created_directory_has_the_mode_that_the_target_gave(beneath: &OsStr) -> Promise {
         let path = join(beneath, "x");
         let script = Script::new().keep().directory(&path, Fate::Created);
@@ -238,7 +238,7 @@ promises! {
             .keep()
             .directory(&path, Fate::Created)
             .directory("/etc/c", EPERM)
-            .directory("/bye", Fate::Farewell);
+            .directory("/bye", Fate::Bye);
         let arguments = ["-Kd1".into(), path, "/etc/c".into(), "/bye".into()];
         once(Line::of(&arguments, script).ways(&[Way::Apart]))
     }
@@ -247,11 +247,11 @@ promises! {
         once(Line::of(&["-d", "0", "/etc/c"], Script::new().directory("/etc/c", EPERM)))
     }
 
-    fn after_the_farewell_nobody_listens_any_more(beneath: &OsStr) -> Promise {
+    fn after_bye_every_mkdir_fails_with_enosys(beneath: &OsStr) -> Promise {
         let (x, y) = (join(beneath, "x"), join(beneath, "y"));
         let script = || {
             Script::new()
-                .directory("/bye", Fate::Farewell)
+                .directory("/bye", Fate::Bye)
                 .directory(&x, ENOSYS)
                 .directory("/bye", ENOSYS)
                 .directory(&y, ENOSYS)
@@ -282,7 +282,7 @@ promises! {
         let arguments =
             ["-d1".into(), "-K".into(), path.clone(), "/etc/c".into(), "/bye".into()];
         let shown = path.to_str().expect("a path of letters").to_owned();
-        let line = Line::judged(&arguments, move |run| to_the_letter(run, &shown));
+        let line = Line::checked(&arguments, move |run| to_the_letter(run, &shown));
         once(Line { made: vec![path], ..line.ways(&[Way::Apart]) })
     }
 
@@ -290,21 +290,21 @@ promises! {
         let path = join(beneath, "x");
         let arguments = ["-K".into(), "-d".into(), "1".into(), path.clone(), "/bye".into()];
         let shown = path.to_str().expect("a path of letters").to_owned();
-        // What did not happen any more is not told, and nothing was made.
-        let line = Line::judged(&arguments, move |run| interrupted(run, &shown));
+        // The tracer does not print that it makes the directory, and does not make it.
+        let line = Line::checked(&arguments, move |run| interrupted(run, &shown));
         once(line.ways(&[Way::Interrupted]))
     }
 
     fn a_line_longer_than_any_buffer_is_one_write(_beneath: &OsStr) -> Promise {
         let path = format!("/{}", "long".repeat(25_000));
-        let line = Line::judged(&["-K", &path.clone()], move |run| {
+        let line = Line::checked(&["-K", &path.clone()], move |run| {
             status_0(run)?;
             let announcement = announcement(&path);
             let whole = run.packets.iter().filter(|p| p.bytes == announcement.as_bytes()).count();
             if whole != 1 {
                 return Err(format!("{whole} writes with the whole announcement"));
             }
-            // The kernel takes no such path, so neither does the tracer.
+            // The kernel refuses a path of this length, so the tracer does too.
             if !run.err().contains("Target process: mkdir: File name too long\n") {
                 return Err(format!("the wrong error: {}", run.err()));
             }
@@ -313,10 +313,10 @@ promises! {
         once(line.ways(&[Way::Apart]))
     }
 
-    /// The buffers' sizes are the program's own business; every length up to past two of them.
+    /// The test does not know the sizes of the buffers: it tries every length around them.
     fn lines_around_the_size_of_the_buffer_are_one_write_each(_beneath: &OsStr) -> Promise {
         let lengths: Vec<usize> = (1..40).chain(200..300).chain(400..600).collect();
-        // A hundred runs of the program cost an emulated machine seconds.
+        // Several paths in one run: a hundred runs take seconds in an emulated machine.
         let lines = lengths.chunks(10).map(|lengths| {
             let paths: Vec<_> =
                 lengths.iter().map(|&length| format!("/{}", "x".repeat(length))).collect();
@@ -341,11 +341,11 @@ promises! {
     fn a_slow_reader_gets_everything(_beneath: &OsStr) -> Promise {
         // More than a pipe holds.
         let path = format!("/{}", "slow".repeat(25_000));
-        let line = Line::judged(&[&path.clone()], move |run| {
+        let line = Line::checked(&[&path.clone()], move |run| {
             status_0(run)?;
             let all = run.out();
-            // A pipe keeps together what fits into PIPE_BUF bytes, not more (pipe(7)): the only line that
-            // another process may write meanwhile can come between.
+            // A write of more than PIPE_BUF bytes to a pipe is not atomic (pipe(7)). The tracer's first line, the only
+            // one that another process writes at this time, can be in the middle of it.
             let begin = all.find("Tracer: PID = ").ok_or("no tracer")?;
             let end = begin + all[begin..].find('\n').ok_or("no line's end")? + 1;
             let others = [&all[..begin], &all[end..]].concat();
@@ -365,8 +365,8 @@ promises! {
             .keep()
             .directory("/etc/a", EPERM)
             .directory("/etc/b", EPERM)
-            .directory("/bye", Fate::Farewell);
-        let line = Line::judged(&["-K", "/etc/a", "/etc/b", "/bye"], move |run| {
+            .directory("/bye", Fate::Bye);
+        let line = Line::checked(&["-K", "/etc/a", "/etc/b", "/bye"], move |run| {
             status_0(run)?;
             script.compare_lines(&run.of(Stream::Both))
         });
@@ -374,7 +374,7 @@ promises! {
     }
 
     fn a_full_device_is_a_failure_told_on_the_standard_error_output(_beneath: &OsStr) -> Promise {
-        talkative(&[Way::FullDevice], |run| {
+        each_prints(&[Way::FullDevice], |run| {
             status_1(run)?;
             let told = run.err();
             let lines = ["Target process: write: No space left on device\n",
@@ -387,23 +387,23 @@ promises! {
     }
 
     fn a_failing_standard_error_output_is_a_failure_and_no_hang(_beneath: &OsStr) -> Promise {
-        // Standard output is well; what fails is the result line of the target.
-        once(Line::judged(&["-K", "/etc/c"], status_1).ways(&[Way::FullErrorDevice]))
+        // Standard output works. The write that fails is the target's line on standard error.
+        once(Line::checked(&["-K", "/etc/c"], status_1).ways(&[Way::FullErrorDevice]))
     }
 
     fn a_closed_pipe_is_a_failure_and_no_hang(_beneath: &OsStr) -> Promise {
-        talkative(&[Way::ClosedPipe], failed)
+        each_prints(&[Way::ClosedPipe], failed)
     }
 
     fn a_reader_that_goes_away_in_the_middle_is_a_failure_and_no_hang(_beneath: &OsStr) -> Promise {
         let path = format!("/{}", "gone".repeat(25_000));
-        once(Line::judged(&["-K", &path, "/bye"], failed).ways(&[Way::LeftPipe]))
+        once(Line::checked(&["-K", &path, "/bye"], failed).ways(&[Way::LeftPipe]))
     }
 
     fn a_file_that_takes_only_part_of_a_line_is_a_failure(_beneath: &OsStr) -> Promise {
-        // The write is short at first, then fails: EFBIG.
+        // The first write is short, the next one fails with EFBIG.
         let path = format!("/{}", "full".repeat(1000));
-        let line = Line::judged(&[path], |run| {
+        let line = Line::checked(&[path], |run| {
             status_1(run)?;
             equal(run.of(Stream::Out).len(), SHORT)
         });
@@ -429,7 +429,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(actual: T, expected: T) -> Verdict {
     Err(format!("expected {expected:#?}\n     got {actual:#?}"))
 }
 
-/// The texts as the specification has them; everywhere else they are composed from parts.
+/// Compares with the texts of the specification. All other checks compose the texts from parts.
 fn to_the_letter(run: &Outcome, path: &str) -> Verdict {
     status_0(run)?;
     let (out, length) = (run.out(), path.len());
@@ -439,7 +439,7 @@ fn to_the_letter(run: &Outcome, path: &str) -> Verdict {
         Ok(line.rsplit(' ').next().unwrap_or_default().to_owned())
     };
     let (target, tracer) = (pid("Target process: PID = ")?, pid("Tracer: PID = ")?);
-    // The IDs are the kernel's.
+    // The kernel chooses the IDs.
     let out: String = out
         .split_inclusive('\n')
         .map(|line| match line.split_once("; ID is ") {
@@ -447,11 +447,11 @@ fn to_the_letter(run: &Outcome, path: &str) -> Verdict {
             None => line.to_owned(),
         })
         .collect();
-    let blocks = |speaker: &str| -> String {
-        out.split_inclusive('\n').filter(|line| line.starts_with(speaker)).collect()
+    let lines_of = |process: &str| -> String {
+        out.split_inclusive('\n').filter(|line| line.starts_with(process)).collect()
     };
     equal(
-        blocks("Target"),
+        lines_of("Target"),
         format!(
             "Target process: PID = {target}\n\
              Target process: about to make directory \"{path}\"\n\
@@ -462,7 +462,7 @@ fn to_the_letter(run: &Outcome, path: &str) -> Verdict {
         ),
     )?;
     equal(
-        blocks("Tracer"),
+        lines_of("Tracer"),
         format!(
             "Tracer: PID = {tracer}\n\
              Tracer: got notification for PID {target}; ID is X\n\
@@ -477,15 +477,15 @@ fn to_the_letter(run: &Outcome, path: &str) -> Verdict {
              Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n"
         ),
     )?;
-    equal(blocks("Parent"), "Parent: target process has terminated\n".into())?;
+    equal(lines_of("Parent"), "Parent: target process has terminated\n".into())?;
     equal(run.err(), "Target process: mkdir: Operation not permitted\n".repeat(2))?;
     equal(out.lines().filter(|line| line.is_empty()).count(), 3)
 }
 
-/// The target of `-K -d 1 PATH /bye` was interrupted while the tracer waited for the first time.
+/// Checks a run of `-K -d 1 PATH /bye` whose target got a SIGINT during the tracer's first delay.
 fn interrupted(run: &Outcome, path: &str) -> Verdict {
     status_0(run)?;
-    // By process: the delay's line is not yet ended when the target speaks.
+    // The lines of each process by themselves: the target writes while the tracer's line is not complete.
     let of = |beginning: &str| -> Result<Vec<String>, String> {
         let writers = run.by_writer();
         let mut writers = writers.values();

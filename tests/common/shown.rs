@@ -1,22 +1,20 @@
-//! The comparison of a transcript that a document shows with what the program prints. Which documents show
-//! one is their tests' business.
+//! Compares a transcript that a document shows with what the program prints.
 
 use std::collections::BTreeMap;
 
 use super::{Beneath, Ended, Stream, program};
 
-/// A transcript's lines by the process that says them, in their order, with a mark in the place of each
-/// number that differs from run to run.
-fn by_speaker(transcript: &str) -> BTreeMap<&str, Vec<String>> {
-    let mut speakers = BTreeMap::new();
+/// The lines of each process in their order, with N in the place of each number that differs from run to run.
+fn by_process(transcript: &str) -> BTreeMap<&str, Vec<String>> {
+    let mut processes = BTreeMap::new();
     for line in transcript.lines() {
-        // The blank line before an announcement is nobody's by itself.
-        if let Some((speaker, _)) = line.split_once(": ") {
-            let lines: &mut Vec<String> = speakers.entry(speaker).or_default();
+        // The blank line before an announcement names no process.
+        if let Some((process, _)) = line.split_once(": ") {
+            let lines: &mut Vec<String> = processes.entry(process).or_default();
             lines.push(without_numbers(line));
         }
     }
-    speakers
+    processes
 }
 
 fn without_numbers(line: &str) -> String {
@@ -31,13 +29,13 @@ fn without_numbers(line: &str) -> String {
     line
 }
 
-/// Runs the command line that a document shows and compares what comes with what is shown.
+/// Runs the command line that a document shows, and compares its output with what the document shows.
 pub fn compare(document: &str, shown: &str) {
     let (_, shown) = shown.split_once("$ seccomp-notify-min ").expect("a command line");
     let (command, shown) = shown.split_once('\n').expect("and what it prints");
     let shown = shown.split("\n$ ").next().expect("there is a first part");
 
-    // Somebody may have a /tmp/x.
+    // Not /tmp/x: it may exist.
     let beneath = Beneath::new();
     let path = beneath.join("x").into_string().expect("text");
     let command = command.replace("/tmp/x", &path);
@@ -48,6 +46,6 @@ pub fn compare(document: &str, shown: &str) {
     let outcome = program(command.split(' ')).together().finish();
     assert_eq!(outcome.ended, Ended::Status(0), "{outcome:#?}");
     let printed = String::from_utf8(outcome.of(Stream::Both)).expect("text");
-    assert_eq!(by_speaker(&printed), by_speaker(&shown), "{document}: {command}");
-    assert!(by_speaker(&printed).len() == 3, "{printed}");
+    assert_eq!(by_process(&printed), by_process(&shown), "{document}: {command}");
+    assert!(by_process(&printed).len() == 3, "{printed}");
 }

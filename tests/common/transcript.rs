@@ -1,5 +1,5 @@
-//! What a run must print: the specification's transcript, written out here once more, line by line and
-//! write by write. How the program is run lives in the parent module.
+//! The transcript that a run must have, line by line and write by write: a second implementation of the specification.
+//! The parent module runs the program.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use super::{Ended, Outcome, Packet, Run, Stream, program};
 
-/// What becomes of a directory.
+/// What happens to a directory of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The tracer makes it.
     Created,
     /// With `-c`, the target itself makes it.
     Permitted,
-    /// The tracer answers with this error.
+    /// The tracer responds with this error.
     Refused(&'static str),
-    /// The tracer says farewell after it.
-    Farewell,
-    /// The tracer cannot read it, says so with this error, and answers with it.
+    /// The tracer refuses it with EPERM, and terminates.
+    Bye,
+    /// The tracer cannot read the path, prints this error, and responds with it.
     Unreadable(&'static str),
-    /// The target's call fails so without a notification.
-    Unasked(&'static str),
+    /// The target's call fails with this error, without a notification.
+    NotNotified(&'static str),
 }
 
 pub const EPERM: Fate = Fate::Refused("Operation not permitted");
@@ -29,10 +29,10 @@ pub const ENOENT: Fate = Fate::Refused("No such file or directory");
 pub const EEXIST: Fate = Fate::Refused("File exists");
 pub const ENOTDIR: Fate = Fate::Refused("Not a directory");
 pub const ENAMETOOLONG: Fate = Fate::Refused("File name too long");
-/// After the farewell.
-pub const ENOSYS: Fate = Fate::Unasked("Function not implemented");
+/// After `/bye`, when no process has the listener open.
+pub const ENOSYS: Fate = Fate::NotNotified("Function not implemented");
 /// With `-f e`.
-pub const EOPNOTSUPP: Fate = Fate::Unasked("Operation not supported");
+pub const EOPNOTSUPP: Fate = Fate::NotNotified("Operation not supported");
 
 /// The transcript that a command line must have.
 #[derive(Default)]
@@ -42,15 +42,14 @@ pub struct Script {
     directories: Vec<(Vec<u8>, Fate)>,
 }
 
-/// What a process writes, in its order: where to, and what. Numbers that only the run can tell are
-/// filled in by it.
+/// The writes of a process in their order: the stream and the bytes. [`Numbers`] fills in what differs from run to run.
 type Writes = Vec<(Stream, Vec<u8>)>;
 
-/// What only a run can tell.
+/// The numbers that differ from run to run.
 struct Numbers {
     target: i32,
     tracer: i32,
-    /// The notifications' IDs, as they were printed.
+    /// The notifications' IDs, as the tracer printed them.
     ids: Vec<String>,
 }
 
@@ -59,40 +58,39 @@ impl Script {
         Self::default()
     }
 
-    /// With `-d`.
+    /// The transcript with `-d`.
     pub fn delay(mut self, seconds: u32) -> Self {
         self.delay = seconds;
         self
     }
 
-    /// With `-K`.
+    /// The transcript with `-K`.
     pub fn keep(mut self) -> Self {
         self.keep = true;
         self
     }
 
-    /// With a directory.
+    /// The transcript with one more directory.
     pub fn directory(mut self, path: impl AsRef<OsStr>, fate: Fate) -> Self {
         self.directories.push((path.as_ref().as_bytes().to_vec(), fate));
         self
     }
 
-    /// Runs the program twice, once with its streams apart and once together, and compares both with
-    /// the transcript; `again` undoes what the run did.
-    pub fn verify<S: AsRef<OsStr>>(&self, arguments: &[S], mut again: impl FnMut()) {
-        self.verify_as(|| program(arguments), &mut again);
+    /// Runs the program twice, once with its streams apart and once together, and compares both runs with the transcript.
+    /// `undo` undoes what a run did.
+    pub fn verify<S: AsRef<OsStr>>(&self, arguments: &[S], mut undo: impl FnMut()) {
+        self.verify_as(|| program(arguments), &mut undo);
     }
 
-    /// The same for a run that is more than a command line.
-    pub fn verify_as(&self, run: impl Fn() -> Run, again: &mut impl FnMut()) {
+    /// The same for a run that needs more than a command line.
+    pub fn verify_as(&self, run: impl Fn() -> Run, undo: &mut impl FnMut()) {
         self.check(&run().finish());
-        again();
+        undo();
         self.check(&run().together().finish());
-        again();
+        undo();
     }
 
-    /// Compares a run with the transcript: who wrote what, in which writes and which order, and the
-    /// exit status.
+    /// Compares a run with the transcript: the writes of each process, their order, and the exit status.
     pub fn check(&self, outcome: &Outcome) {
         if let Err(why) = self.compare(outcome) {
             panic!("{why}\nthe run: {outcome:#?}");
@@ -106,48 +104,50 @@ impl Script {
         made.map(|(path, _)| OsString::from_vec(path.clone())).collect()
     }
 
-    /// Compares what came through a pipe, where writes and writers are not told apart: the lines, in
-    /// any order, with N for the numbers that only the run can tell.
-    pub fn compare_lines(&self, said: &[u8]) -> Result<(), String> {
+    /// Compares the output of a pipe, which does not show writes and writers: the lines in any order, with N in the place
+    /// of numbers.
+    pub fn compare_lines(&self, output: &[u8]) -> Result<(), String> {
         let lines = |text: &[u8]| -> Vec<String> {
             let text = String::from_utf8_lossy(text);
-            let mut lines: Vec<String> = text.lines().map(unnumbered).collect();
+            let mut lines: Vec<String> = text.lines().map(without_numbers).collect();
             lines.sort();
             lines
         };
-        let asked = self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::Unasked(_)));
-        let numbers = Numbers { target: 1, tracer: 2, ids: asked.map(|_| "0".into()).collect() };
+        let notified =
+            self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::NotNotified(_)));
+        let numbers = Numbers { target: 1, tracer: 2, ids: notified.map(|_| "0".into()).collect() };
         let writes = [self.target(&numbers, false), self.tracer(&numbers), self.parent()].concat();
         let expected: Vec<u8> = writes.into_iter().flat_map(|(_, bytes)| bytes).collect();
-        let (expected, said) = (lines(&expected), lines(said));
-        if said != expected {
-            return Err(format!("expected {expected:#?}\n     got {said:#?}"));
+        let (expected, output) = (lines(&expected), lines(output));
+        if output != expected {
+            return Err(format!("expected {expected:#?}\n     got {output:#?}"));
         }
         Ok(())
     }
 
-    /// The same as [`Self::check`], with what is wrong as a text.
+    /// As [`Self::check`], but returns what is wrong.
     pub fn compare(&self, outcome: &Outcome) -> Result<(), String> {
         if outcome.ended != Ended::Status(0) {
             return Err(format!("ended with {:?}", outcome.ended));
         }
-        let asked = self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::Unasked(_)));
-        if outcome.took < Duration::from_secs(u64::from(self.delay)) * asked.count() as u32 {
+        let notified =
+            self.directories.iter().filter(|(_, fate)| !matches!(fate, Fate::NotNotified(_)));
+        if outcome.took < Duration::from_secs(u64::from(self.delay)) * notified.count() as u32 {
             return Err(format!("ended after {:?}", outcome.took));
         }
         let writers = outcome.by_writer();
-        let speaker = |beginning: &str| {
-            let mut speakers = writers.iter().filter(|(_, packets)| {
+        let writer = |beginning: &str| {
+            let mut found = writers.iter().filter(|(_, packets)| {
                 packets.iter().any(|packet| packet.bytes.starts_with(beginning.as_bytes()))
             });
-            let speaker = speakers.next().map(|(&writer, _)| writer);
-            if speakers.next().is_some() {
-                return Err(format!("two processes say {beginning:?}"));
+            let writer = found.next().map(|(&writer, _)| writer);
+            if found.next().is_some() {
+                return Err(format!("two processes write {beginning:?}"));
             }
-            Ok(speaker)
+            Ok(writer)
         };
-        let target = speaker("Target process: PID")?.ok_or("no target")?;
-        let tracer = speaker("Tracer: PID")?.ok_or("no tracer")?;
+        let target = writer("Target process: PID")?.ok_or("no target")?;
+        let tracer = writer("Tracer: PID")?.ok_or("no tracer")?;
         if writers.len() != 3 || target == tracer || [target, tracer].contains(&outcome.pid) {
             return Err("not three processes".into());
         }
@@ -182,7 +182,8 @@ impl Script {
         }
     }
 
-    /// The target's writes. A failure and what comes next are `joined` where both streams are one open file.
+    /// The target's writes. A failure and the next announcement are `joined` in one write if both streams are one open
+    /// file.
     fn target(&self, numbers: &Numbers, joined: bool) -> Writes {
         let pid = format!("Target process: PID = {}\n", numbers.target);
         let mut writes = vec![(Stream::Out, pid.into_bytes()), (Stream::Out, self.announcement(0))];
@@ -195,8 +196,8 @@ impl Script {
                     writes.push((Stream::Out, [line.into_bytes(), next].concat()));
                     continue;
                 }
-                Fate::Refused(text) | Fate::Unreadable(text) | Fate::Unasked(text) => text,
-                Fate::Farewell => "Operation not permitted",
+                Fate::Refused(text) | Fate::Unreadable(text) | Fate::NotNotified(text) => text,
+                Fate::Bye => "Operation not permitted",
             };
             let line = format!("Target process: mkdir: {text}\n").into_bytes();
             if joined {
@@ -216,7 +217,7 @@ impl Script {
         let mut writes = vec![out(format!("Tracer: PID = {}\n", numbers.tracer))];
         let mut ids = numbers.ids.iter();
         for (path, fate) in &self.directories {
-            if matches!(fate, Fate::Unasked(_)) {
+            if matches!(fate, Fate::NotNotified(_)) {
                 continue;
             }
             let id = ids.next().map_or("(an ID)", String::as_str);
@@ -241,7 +242,7 @@ impl Script {
                 writes.push(out("\n"));
                 writes.push(out(mkdir));
             }
-            if *fate == Fate::Farewell {
+            if *fate == Fate::Bye {
                 writes.push(out("Tracer: terminating <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<\n"));
             }
         }
@@ -257,44 +258,46 @@ impl Script {
         vec![(Stream::Out, text.into())]
     }
 
-    /// Checks the orders that cause and effect impose, where all writes came through one socket.
+    /// Checks that each write comes after its cause, in a run with one socket for both streams.
     fn in_order(&self, numbers: &Numbers, outcome: &Outcome, joined: bool) -> Result<(), String> {
-        let places = |writer| -> Vec<usize> {
+        let positions = |writer| -> Vec<usize> {
             let packets = outcome.packets.iter().enumerate();
             packets.filter(|(_, packet)| packet.writer == writer).map(|(i, _)| i).collect()
         };
-        let (target, tracer) = (places(numbers.target), places(numbers.tracer));
-        let parent = places(outcome.pid);
+        let (target, tracer) = (positions(numbers.target), positions(numbers.tracer));
+        let parent = positions(outcome.pid);
 
-        // The target's writes: its PID, the first announcement, then one or two for each directory, the
-        // first with the result and the last with the next announcement.
+        // The target writes its PID and the first announcement, then once or twice for each directory: the first write
+        // has the result, the last write has the next announcement.
         let (mut announced, mut at) = (target[1], 2);
-        // The tracer's: its PID, then some for each notification.
-        let mut asked = tracer[1..].iter().copied();
+        // The tracer writes its PID, then several times for each notification.
+        let mut of_tracer = tracer[1..].iter().copied();
         for (path, fate) in &self.directories {
             let result = target[at];
             let one_write = joined || matches!(fate, Fate::Created | Fate::Permitted);
             at += if one_write { 1 } else { 2 };
-            if !matches!(fate, Fate::Unasked(_)) {
+            if !matches!(fate, Fate::NotNotified(_)) {
                 let count = match fate {
                     Fate::Unreadable(_) => 2,
                     _ if self.delay == 0 => 1,
                     _ => self.delay as usize + 3,
                 };
-                for place in asked.by_ref().take(count) {
-                    if !(announced < place && place < result) {
+                for position in of_tracer.by_ref().take(count) {
+                    if !(announced < position && position < result) {
                         let path = path.escape_ascii();
-                        return Err(format!("{path}: announced, asked, answered out of order"));
+                        return Err(format!(
+                            "{path}: announcement, notification and result are out of order"
+                        ));
                     }
                 }
-                if *fate == Fate::Farewell {
-                    asked.next();
+                if *fate == Fate::Bye {
+                    of_tracer.next();
                 }
             }
             announced = target[at - 1];
         }
         if parent[0] < target[target.len() - 1] {
-            return Err("the parent knows of the target's end before it".into());
+            return Err("the parent reports the target's end before the target's last write".into());
         }
         Ok(())
     }
@@ -310,8 +313,8 @@ fn ids(packets: &[&Packet]) -> Vec<String> {
     packets.iter().filter_map(id).collect()
 }
 
-/// The line with N in the place of every number, decimal or hexadecimal, that is a word of its own.
-fn unnumbered(line: &str) -> String {
+/// The line with N in the place of every word that is a decimal or hexadecimal number.
+fn without_numbers(line: &str) -> String {
     let word = |word: &str| {
         let is_number = word.trim_end_matches(';').chars().all(|c| c.is_ascii_hexdigit());
         if is_number { "N".into() } else { word.to_owned() }
@@ -325,7 +328,7 @@ fn same(who: &str, expected: &Writes, actual: &[&Packet]) -> Result<(), String> 
     if actual.iter().all(|packet| packet.stream == Stream::Both) {
         expected.iter_mut().for_each(|(stream, _)| *stream = Stream::Both);
     } else {
-        // Apart: it is not known which stream was written to first.
+        // With two sockets the order of writes to different streams is unknown.
         expected.sort_by_key(|(stream, _)| *stream);
         actual.sort_by_key(|packet| packet.stream);
     }
@@ -336,12 +339,12 @@ fn same(who: &str, expected: &Writes, actual: &[&Packet]) -> Result<(), String> 
         }
     }
     if actual.len() > expected.len() {
-        return Err(format!("{who} says more: {:?}", actual[expected.len()]));
+        return Err(format!("{who} writes more: {:?}", actual[expected.len()]));
     }
     Ok(())
 }
 
-/// How a path must be shown.
+/// A path as the program must print it.
 pub fn shown(path: &[u8]) -> Vec<u8> {
     let mut shown = Vec::new();
     for &byte in path {

@@ -1,4 +1,4 @@
-//! What `-h` says, taken apart: the measure for all that is written about the options elsewhere.
+//! Parses the output of `-h`. Tests compare the documents and the completions with it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ pub fn text() -> String {
     outcome.out()
 }
 
-/// The options in it, as they are typed: `-d`, `--help`.
+/// The options in the usage text, as they are typed: `-d`, `--help`.
 pub fn options(usage: &str) -> BTreeSet<String> {
     let words = usage.split_whitespace().map(bare);
     let options: BTreeSet<_> = words.filter(|word| is_option(word)).map(str::to_owned).collect();
@@ -29,7 +29,7 @@ pub fn values(usage: &str) -> BTreeSet<(String, String)> {
     pairs
 }
 
-/// A word without the punctuation behind it.
+/// A word without the punctuation that follows it.
 fn bare(word: &str) -> &str {
     word.trim_end_matches([',', ':'])
 }

@@ -1,4 +1,4 @@
-//! The command lines that are gone through call by call, and a plain model of what each must print.
+//! The command lines whose calls are tested one by one, and a plain model of what each must print.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,54 +12,54 @@ use tempfile::TempDir;
 use self::Argument::{Below, Failing, Option as Opt, Path as At};
 use super::Role::{Parent, Target, Tracer};
 use super::Side::{Entry, Exit};
-use super::{Call, Deed, End, Gate, Moment, Outcome, Role, Script, Side, Until, When};
+use super::{Action, Call, End, Gate, Moment, Outcome, Role, Script, Side, Until, When};
 
-/// The beginning of every directory that these tests work in.
+/// The beginning of the names of the directories of these tests.
 pub const DIRECTORY: &str = "snm-faults-";
 
-/// A directory of its own directly below /tmp, gone with its contents at the end.
+/// A new directory directly below /tmp. It is removed when the value is dropped.
 pub fn directory() -> TempDir {
     tempfile::Builder::new().prefix(DIRECTORY).tempdir_in("/tmp").expect("a directory below /tmp")
 }
 
-/// What an argument is.
+/// An argument of the program.
 #[derive(Clone, Debug)]
 pub enum Argument {
     Option(&'static str),
-    /// A directory that will be made below the run's own in /tmp.
+    /// A directory below the run's own directory, which will be made.
     Below(String),
-    /// One that will not, and why.
+    /// A directory below the run's own directory that cannot be made, and the error.
     Failing(&'static str, i32),
     Path(&'static str),
 }
 
-/// A command line, and one order of its processes.
+/// A command line, and one order of its processes' calls.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// As a heading shows it.
+    /// The command line, for headings.
     pub name: &'static str,
-    /// The order, or what else is particular, likewise.
+    /// The order, or another particularity, for headings.
     pub order: &'static str,
     pub arguments: Vec<Argument>,
-    /// The countdown, if there is one.
+    /// The delay in seconds.
     pub delay: u32,
     pub keep: bool,
     /// `-c`.
     pub let_through: bool,
     /// `-w`.
     pub killable: bool,
-    /// What the second filter answers.
+    /// The error of the second filter (`-f e`).
     pub filtered: Option<i32>,
     pub gates: Vec<Gate>,
-    /// What is done to every run of this case.
-    pub rules: Vec<(When, Deed)>,
+    /// The rules for every run of this case.
+    pub rules: Vec<(When, Action)>,
 }
 
-/// What came, or must come, of a directory.
+/// The result for a directory.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// Whether the tracer was asked.
-    pub asked: bool,
+    /// Whether the tracer got a notification.
+    pub notified: bool,
     /// The value, or the errno.
     pub result: Result<usize, i32>,
 }
@@ -74,8 +74,8 @@ pub struct Transcript {
 impl Case {
     fn new(name: &'static str, order: &'static str, arguments: Vec<Argument>) -> Self {
         let rules = vec![
-            // No process sleeps: the countdown is in the transcript all the same.
-            (When::Each("nanosleep"), Deed::Answer(0)),
+            // No process sleeps. The transcript has the countdown nevertheless.
+            (When::Each("nanosleep"), Action::Return(0)),
         ];
         let (gates, filtered) = (vec![], None);
         Self {
@@ -108,10 +108,10 @@ impl Case {
         self.arguments.iter().map(argument).collect()
     }
 
-    /// Runs the case in a directory of its own, with more rules than its own.
-    pub fn run(&self, image: &Path, more: &[(When, Deed)]) -> Run {
+    /// Runs the case in a new directory, with more rules.
+    pub fn run(&self, image: &Path, more: &[(When, Action)]) -> Run {
         let directory = directory();
-        self.furnish(directory.path());
+        self.prepare(directory.path());
         let mut rules = self.rules.clone();
         rules.extend_from_slice(more);
         let script = Script { gates: self.gates.clone(), rules };
@@ -122,8 +122,8 @@ impl Case {
         Run { outcome, directory }
     }
 
-    /// Puts into the directory what the paths that fail are to meet.
-    fn furnish(&self, directory: &Path) {
+    /// Makes the files in the directory that the paths need.
+    fn prepare(&self, directory: &Path) {
         for argument in &self.arguments {
             match argument {
                 Argument::Below(name) => {
@@ -141,7 +141,7 @@ impl Case {
         }
     }
 
-    /// What comes of the directories when nothing is in the way.
+    /// The results for the directories if no call fails.
     pub fn made(&self, directory: &Path) -> Vec<Made> {
         let mut listens = true;
         let mut made = vec![];
@@ -152,23 +152,23 @@ impl Case {
                 Argument::Below(name) => directory.join(name).into(),
                 Argument::Failing(name, _) => directory.join(name).into(),
             };
-            let asked = listens && self.filtered.is_none();
+            let notified = listens && self.filtered.is_none();
             let result = match (argument, self.filtered) {
                 (_, Some(errno)) => Err(errno),
                 _ if !listens => Err(libc::ENOSYS),
                 (Argument::Below(_), _) => Ok(path.len()),
                 (Argument::Failing(_, errno), _) => Err(*errno),
-                // No such directory: the target's own call tells.
+                // The target's own call fails: the parent directory does not exist.
                 _ if self.let_through => Err(libc::ENOENT),
                 _ => Err(libc::EPERM),
             };
             listens &= path != "/bye";
-            made.push(Made { asked, result });
+            made.push(Made { notified, result });
         }
         made
     }
 
-    /// What must be printed when that comes of the directories.
+    /// The transcript that belongs to these results.
     pub fn transcript(&self, run: &Run, made: &[Made]) -> Transcript {
         let mut transcript = Transcript::default();
         let pid = |role| run.outcome.pids.get(&role).map_or(0, |pid| pid.as_raw());
@@ -188,7 +188,7 @@ impl Case {
                 }
                 Err(errno) => *target_err += &format!("Target process: mkdir: {}\n", text(errno)),
             }
-            if made.asked {
+            if made.notified {
                 let pid = pid(Role::Target);
                 *tracer += &format!("Tracer: got notification for PID {pid}; ID is X\n");
                 if self.delay > 0 {
@@ -212,36 +212,35 @@ impl Case {
         transcript
     }
 
-    /// The calls of a run that nothing disturbs. Its transcript is right, or the test has no ground
-    /// to stand on.
+    /// A run without injected failures. Its transcript must be right, since the test compares other runs with it.
     pub fn clean(&self, image: &Path) -> Run {
-        // On a busy machine the parent's nudge and the tracer's timer come when the tracer would have ended
-        // by itself, or once more. That only adds calls, which no other run is bound to make.
+        // On a busy machine the parent's signal and the tracer's timer can come although the tracer ends by itself, or come
+        // once more. That adds calls that other runs need not make, so take the run with the fewest calls.
         let runs = (0..5).map(|_| self.run(image, &[]));
         let run = runs.min_by_key(|run| run.outcome.calls.len()).expect("some");
         let outcome = &run.outcome;
-        let said = format!("{self:?}\n{outcome:?}\n{}", run.said());
-        assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{said}");
-        assert_eq!(outcome.status(), 0, "{said}");
+        let shown = format!("{self:?}\n{outcome:?}\n{}", run.output());
+        assert!(!outcome.hung && outcome.left.is_empty() && !outcome.forced, "{shown}");
+        assert_eq!(outcome.status(), 0, "{shown}");
         run.completed(self, &self.made(run.directory.path())).expect("a clean run");
         run
     }
 }
 
-/// What came of a case, and where it was run.
+/// The result of a case, and the directory of its run.
 pub struct Run {
     pub outcome: Outcome,
     pub directory: TempDir,
 }
 
 impl Run {
-    /// Both streams, to be shown.
-    pub fn said(&self) -> String {
+    /// Both streams, for messages.
+    pub fn output(&self) -> String {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         format!("stdout:\n{}stderr:\n{}", text(&self.outcome.out), text(&self.outcome.err))
     }
 
-    /// What each process printed.
+    /// The output of each process.
     pub fn transcript(&self) -> Transcript {
         let stream = |stream: usize| {
             Role::ALL.map(|role| match self.outcome.written.get(&role) {
@@ -252,8 +251,8 @@ impl Run {
         Transcript { out: stream(0), err: stream(1) }
     }
 
-    /// Whether the run did its work: status 0, the whole transcript, in an order that cause and effect
-    /// allow, and the directories there, and only those.
+    /// Checks that the run did its work: status 0, the whole transcript, each line after its cause, and exactly these
+    /// directories.
     pub fn completed(&self, case: &Case, made: &[Made]) -> Result<(), String> {
         let (found, wanted) = (self.transcript(), case.transcript(self, made));
         if self.outcome.status() != 0 {
@@ -283,36 +282,36 @@ impl Run {
         Ok(())
     }
 
-    /// Whether each result of the target stands behind the tracer's line about it.
+    /// Checks that each result of the target follows the tracer's line about it.
     fn in_order(&self) -> Result<(), String> {
-        let (mut asked, mut told) = (0, 0);
+        let (mut handled, mut results) = (0, 0);
         for line in self.outcome.out.split(|&byte| byte == b'\n') {
-            asked += usize::from(line.starts_with(b"Tracer: mkdir("));
-            told += usize::from(line.starts_with(b"Target process: SUCCESS"));
-            if told > asked {
-                return Err("a result stands before the tracer's line".into());
+            handled += usize::from(line.starts_with(b"Tracer: mkdir("));
+            results += usize::from(line.starts_with(b"Target process: SUCCESS"));
+            if results > handled {
+                return Err("a result comes before the tracer's line".into());
             }
         }
         Ok(())
     }
 
-    /// Whether some line says that this call of this process failed with this errno.
+    /// Whether a line names this call of this process and this errno.
     pub fn names(&self, call: &Call, errno: i32) -> bool {
         let line = format!("{}{}: {}", call.role.prefix(), call.plain(), text(errno));
         String::from_utf8_lossy(&self.outcome.err).lines().any(|it| it == line)
     }
 
-    /// Whether what the parent said of its children is what became of them, and the exit status too.
-    /// With `whole`, the parent was not hindered: it must have said all of it.
+    /// Checks that the parent's lines about its children, and its exit status, are true. With `whole`, nothing was done to the
+    /// parent: its report must be complete.
     pub fn is_true(&self, whole: bool) -> Result<(), String> {
         let ends = &self.outcome.ends;
-        let said = String::from_utf8_lossy(&self.outcome.err);
+        let err = String::from_utf8_lossy(&self.outcome.err);
         let mut wanted = vec![];
         for (role, name) in [(Role::Target, "target process"), (Role::Tracer, "tracer")] {
             match ends.get(&role) {
                 Some(End::Killed(signal)) => wanted.push((
                     format!("Parent: {name} was killed by signal {}", *signal as i32),
-                    // The parent does that itself.
+                    // The parent itself sends SIGTERM to the tracer, and does not report it.
                     role == Role::Tracer && *signal == nix::sys::signal::Signal::SIGTERM,
                 )),
                 Some(End::Exited(0)) => {}
@@ -323,7 +322,7 @@ impl Run {
                 None => {}
             }
         }
-        for line in said.lines().filter(|line| line.starts_with("Parent: ")) {
+        for line in err.lines().filter(|line| line.starts_with("Parent: ")) {
             let is_report =
                 line.contains(" failed with status ") || line.contains(" was killed by ");
             if is_report && !wanted.iter().any(|(it, _)| it == line) {
@@ -332,7 +331,7 @@ impl Run {
         }
         let missing = wanted
             .iter()
-            .find(|(line, may_be_silent)| !may_be_silent && !said.lines().any(|it| it == line));
+            .find(|(line, may_be_silent)| !may_be_silent && !err.lines().any(|it| it == line));
         if let Some((line, _)) = missing {
             if whole {
                 return Err(format!("missing: {line:?} of {ends:?}"));
@@ -348,13 +347,13 @@ impl Run {
     }
 }
 
-/// An errno's text as the C library has it.
+/// The C library's text of an errno.
 pub fn text(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     text.split(" (os error").next().unwrap().to_owned()
 }
 
-/// A process's lines. A notification's ID, which is random, is replaced.
+/// A process's lines, with X in the place of the notifications' random IDs.
 fn without_ids(bytes: &[u8]) -> String {
     let mut lines = String::new();
     for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
@@ -368,10 +367,10 @@ fn without_ids(bytes: &[u8]) -> String {
     lines
 }
 
-/// The command lines that are gone through call by call, each in every order that makes a difference:
-/// left to the scheduler, a call that is made only now and then would be met only now and then.
+/// The command lines whose calls are tested one by one, each in every order that makes a difference: if the scheduler chose the
+/// order, some calls would be made only in some runs.
 ///
-/// `CASE` in the environment chooses those whose name or order contains it.
+/// The environment variable `CASE` selects the cases whose name or order contains it.
 pub fn all() -> Vec<Case> {
     let mut cases = vec![];
     demonstrations(&mut cases);
@@ -380,16 +379,17 @@ pub fn all() -> Vec<Case> {
     chosen(cases)
 }
 
-/// Those in which one process's end must end another: the demonstrations, and the kernels on which it
-/// does not by itself.
-pub fn mortal() -> Vec<Case> {
+/// The cases for the test that kills a process: the demonstrations, and older kernels, on which the tracer does not end by
+/// itself when the target has ended.
+pub fn killed() -> Vec<Case> {
     let mut cases = vec![];
     demonstrations(&mut cases);
     old_kernels(&mut cases);
     chosen(cases)
 }
 
-/// One order of each demonstration, and the one whose calls a signal does not take away.
+/// The cases for the tests that send other signals: one order of each demonstration, and `-w`, with which a signal does not
+/// interrupt a received call.
 pub fn interrupted() -> Vec<Case> {
     let arguments = vec![Opt("-Kw"), below("x"), At("/nope/y"), At("/bye")];
     let killable = Case::new("-Kw /tmp/x /nope/y /bye", "the tracer ends first", arguments);
@@ -401,7 +401,7 @@ pub fn interrupted() -> Vec<Case> {
     ])
 }
 
-/// `-K` with further options and one path, in an order that the test gives.
+/// `-K`, further options and one path, with the order that the gates define.
 pub fn one_path(options: &[&'static str], delay: u32, gates: Vec<Gate>) -> Case {
     let options = options.iter().map(|option| Opt(option));
     let arguments = [Opt("-K")].into_iter().chain(options).chain([below("x")]).collect();
@@ -423,17 +423,17 @@ fn reached(role: Role, name: &str, nth: usize, side: Side) -> Until {
 }
 
 impl Case {
-    /// The target ends when the tracer has.
+    /// The target ends after the tracer.
     fn tracer_first(self) -> Self {
         self.gate((Target, "exit_group", 1, Entry), Until::Ended(Tracer))
     }
 
-    /// The target ends when the tracer waits in its last receive, which is the nth.
+    /// The target ends when the tracer is in its last RECV, the nth.
     fn target_ends_in(self, receive: usize) -> Self {
         self.gate((Target, "exit_group", 1, Entry), reached(Tracer, "ioctl(RECV)", receive, Entry))
     }
 
-    /// The parent finds the tracer there, though it has nobody left to wait for.
+    /// The tracer is in its last RECV, the nth, until the parent has sent it a signal.
     fn parent_finds_tracer(self, receive: usize, kill: &str) -> Self {
         let killed = || reached(Parent, kill, 1, Exit);
         self.target_ends_in(receive)
@@ -441,20 +441,20 @@ impl Case {
             .gate((Tracer, "ioctl(RECV)", receive, Entry), killed())
     }
 
-    /// The parent looks for the tracer when that has ended.
+    /// The parent waits for the tracer after the tracer has ended.
     fn tracer_by_itself(self, receive: usize) -> Self {
         self.target_ends_in(receive)
             .gate((Tracer, "ioctl(RECV)", receive, Exit), reached(Parent, "wait4", 1, Exit))
             .gate((Parent, "wait4", 1, Exit), Until::Ended(Tracer))
     }
 
-    /// The same, and even the target is waited for only then.
+    /// The same, and the parent waits for the target only after the tracer has ended.
     fn tracer_meets_zombie(self, receive: usize) -> Self {
         self.target_ends_in(receive).gate((Parent, "wait4", 1, Entry), Until::Ended(Tracer))
     }
 
-    fn rule(mut self, when: When, deed: Deed) -> Self {
-        self.rules.push((when, deed));
+    fn rule(mut self, when: When, action: Action) -> Self {
+        self.rules.push((when, action));
         self
     }
 
@@ -480,7 +480,7 @@ impl Case {
     }
 }
 
-/// The three command lines that show everything the program is for.
+/// The three command lines that show everything that the program demonstrates.
 fn demonstrations(cases: &mut Vec<Case>) {
     cases.extend([
         Case::keeping("the tracer ends first").tracer_first(),
@@ -494,34 +494,34 @@ fn demonstrations(cases: &mut Vec<Case>) {
     ]);
 }
 
-/// What older kernels do otherwise, done by the injector.
+/// The injector imitates older kernels.
 fn old_kernels(cases: &mut Vec<Case>) {
     let receives = || When::TargetGone("ioctl(RECV)");
     let spurious = When::Once(Moment::new(Tracer, "ioctl(RECV)", 2, Entry));
     cases.extend([
-        // Before 6.11, the receive does not return when the target has ended.
+        // Before Linux 6.11, RECV does not return when the target has ended.
         Case::simple("Linux < 6.11: RECV waits for a dead target")
-            .rule(receives(), Deed::Wait)
+            .rule(receives(), Action::Wait)
             .target_ends_in(2),
         Case::simple("Linux < 6.11: the parent's signal comes before that RECV")
-            .rule(receives(), Deed::Wait)
+            .rule(receives(), Action::Wait)
             .gate((Tracer, "ioctl(SEND)", 1, Exit), reached(Parent, "kill(14)", 1, Exit)),
-        // Before 5.9, no hangup either.
+        // Before Linux 5.9, poll reports no POLLHUP either.
         Case::simple("Linux < 5.9: and poll tells nothing")
-            .rule(receives(), Deed::Wait)
-            .rule(spurious, Deed::Answer(-i64::from(libc::EINTR)))
-            .rule(When::TargetGone("ppoll"), Deed::Wait)
+            .rule(receives(), Action::Wait)
+            .rule(spurious, Action::Return(-i64::from(libc::EINTR)))
+            .rule(When::TargetGone("ppoll"), Action::Wait)
             .gate((Target, "exit_group", 1, Entry), reached(Tracer, "ppoll", 1, Entry)),
         Case::simple("Linux < 5.9: ID_VALID has its old number")
-            .rule(When::Each("ioctl(ID_VALID)"), Deed::Answer(-i64::from(libc::EINVAL)))
+            .rule(When::Each("ioctl(ID_VALID)"), Action::Return(-i64::from(libc::EINVAL)))
             .tracer_by_itself(2),
         Case::simple("Linux < 6.6: SET_FLAGS is unknown")
-            .rule(When::Each("ioctl(SET_FLAGS)"), Deed::Answer(-i64::from(libc::EINVAL)))
+            .rule(When::Each("ioctl(SET_FLAGS)"), Action::Return(-i64::from(libc::EINVAL)))
             .tracer_by_itself(2),
     ]);
 }
 
-/// Ways that the demonstrations do not take.
+/// Paths through the program that the demonstrations do not use.
 fn rare_ways(cases: &mut Vec<Case>) {
     let long = format!("{}/{}/x", "n".repeat(250), "o".repeat(240));
     let through = vec![Opt("-Kwc"), below("x"), At("/nope/y")];
@@ -536,14 +536,14 @@ fn rare_ways(cases: &mut Vec<Case>) {
     let write = |nth| When::Once(Moment::new(Target, "write(1)", nth, Entry));
     cases.extend([
         Case::simple("no /proc: the path is read by process_vm_readv")
-            .rule(When::Each("openat(/proc/PID/mem)"), Deed::Answer(-i64::from(libc::ENOENT)))
+            .rule(When::Each("openat(/proc/PID/mem)"), Action::Return(-i64::from(libc::ENOENT)))
             .tracer_by_itself(2),
         Case::simple("the output does not block, and is full")
-            .rule(write(1), Deed::Answer(-i64::from(libc::EAGAIN)))
+            .rule(write(1), Action::Return(-i64::from(libc::EAGAIN)))
             .tracer_by_itself(2),
         Case::simple("writes come back short")
-            .rule(write(2), Deed::Shorten(5))
-            .rule(When::Once(Moment::new(Tracer, "write(1)", 2, Entry)), Deed::Shorten(7))
+            .rule(write(2), Action::Shorten(5))
+            .rule(When::Once(Moment::new(Tracer, "write(1)", 2, Entry)), Action::Shorten(7))
             .tracer_by_itself(2),
         Case {
             keep: true,

@@ -1,4 +1,4 @@
-//! Names system calls, finely enough that the nth call of a name is the same one in every run.
+//! Names system calls in such detail that the nth call of a name is the same call in every run.
 
 use std::fs;
 use std::io::IoSliceMut;
@@ -8,7 +8,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use syscalls::Sysno;
 
-/// The name of a call, with what tells it from others of its kind.
+/// The name of a call, with the detail that distinguishes it from other calls of its number.
 pub fn label(pid: Pid, number: i64, arguments: &[u64; 6]) -> String {
     let Some(call) = usize::try_from(number).ok().and_then(Sysno::new) else {
         return format!("number {number}");
@@ -54,7 +54,7 @@ pub fn label(pid: Pid, number: i64, arguments: &[u64; 6]) -> String {
     format!("{}({detail})", call.name())
 }
 
-/// A path as it stands in the process's memory; what differs from run to run is replaced.
+/// A path in the process's memory. The parts that differ from run to run are replaced.
 fn path(pid: Pid, address: u64) -> String {
     let mut bytes = [0; 64];
     let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
@@ -63,7 +63,7 @@ fn path(pid: Pid, address: u64) -> String {
     stable(&String::from_utf8_lossy(path))
 }
 
-/// What a descriptor stands for.
+/// The file that a descriptor refers to.
 fn descriptor(pid: Pid, number: u64) -> String {
     match fs::read_link(format!("/proc/{pid}/fd/{number}")) {
         Ok(file) => match file.to_string_lossy().as_ref() {
@@ -75,11 +75,12 @@ fn descriptor(pid: Pid, number: u64) -> String {
     }
 }
 
+/// Replaces the parts of a path that differ from run to run.
 fn stable(path: &str) -> String {
     if path.starts_with("/proc/") && path.ends_with("/mem") {
         "/proc/PID/mem".into()
     } else if let Some(at) = path.find(super::cases::DIRECTORY) {
-        // The random letters after it are of no interest; what is beneath, is.
+        // Random letters follow the directory's name. The path beneath the directory stays.
         match path[at..].split_once('/') {
             Some((_, beneath)) => format!("DIRECTORY/{beneath}"),
             None => "DIRECTORY".into(),

@@ -1,15 +1,11 @@
-//! Runs the program under ptrace: every system call of its three processes is seen before and after
-//! it is made, and a [`Script`] may answer it in the kernel's place, turn it into another, hold its
-//! process back, or send a signal at that very moment. Every end of every process is recorded, so that
-//! a test can tell whether what the program reports is true.
+//! Runs the program under ptrace. Each process stops before and after every system call. A [`Script`] can replace a call's
+//! result, replace the call, hold its process, or send a signal at this moment. The end of every process is recorded, so that
+//! a test can check the program's report. `cases.rs` has the command lines and their transcripts.
 //!
-//! What must come of it is not said here: see `cases.rs` for the command lines and their transcripts.
-//!
-//! Everything is tied to one thread: ptrace knows one tracer thread for a process, and each thread
-//! waits for its own processes only (`__WNOTHREAD`), so several runs go on side by side. A timer
-//! interrupts the waiting: nothing here waits without a limit, and whatever is left is killed
-//! (`PTRACE_O_EXITKILL` sees to that even if the test itself dies).
-#![allow(dead_code)] // no test uses all of it
+//! A run belongs to one thread: a process has one tracer thread, and each thread waits only for its own processes
+//! (`__WNOTHREAD`), so several threads can have a run each. A timer interrupts every wait, so that each wait has a limit.
+//! Processes that remain are killed, with `PTRACE_O_EXITKILL` also if the test itself dies.
+#![allow(dead_code)] // each test uses only a part of it
 
 pub mod cases;
 mod label;
@@ -42,10 +38,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::ClockId;
 use nix::unistd::{ForkResult, Pid, fork, gettid, pipe2};
 
-/// Where ptrace can change a call.
+/// Whether the injector can change a call: it knows the registers of this architecture only.
 const SUPPORTED: bool = cfg!(target_arch = "x86_64");
 
-/// Whether a test that needs the injector has nothing to run with; says so then.
+/// Whether a test cannot use the injector here. If so, reports the test as skipped.
 pub fn skipped() -> bool {
     if !SUPPORTED {
         crate::common::skipped(
@@ -56,18 +52,17 @@ pub fn skipped() -> bool {
     !SUPPORTED
 }
 
-/// How often the waiting is interrupted.
+/// How often the timer interrupts a wait.
 const TICK: Duration = Duration::from_millis(3);
-/// Nothing has happened for so long, and every process sleeps: whatever waits, waits for something that
-/// will not come.
+/// If nothing has happened for this time and every process sleeps, a held process waits for something that will not
+/// happen.
 const QUIET: Duration = Duration::from_millis(8);
-/// How long a run may take. The injector makes no process sleep, so that an honest run takes
-/// milliseconds.
+/// The time limit of a run. The injector replaces the sleeps, so that a run takes milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(5);
-/// How long the others may outlive a process whose end must end them.
+/// How long a process may run after the end of a process that must end it.
 pub const GRACE: Duration = Duration::from_secs(1);
 
-/// Which of the program's processes.
+/// One of the program's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     Parent,
@@ -78,7 +73,7 @@ pub enum Role {
 impl Role {
     pub const ALL: [Self; 3] = [Self::Parent, Self::Target, Self::Tracer];
 
-    /// As a line of the transcript begins.
+    /// The beginning of the process's lines in the transcript.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Parent => "Parent: ",
@@ -98,12 +93,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// One system call of a run: the nth, from 1, of its name by that process. A call that the kernel
-/// starts again after a signal counts once.
+/// One system call of a run: the nth call of this name by this process, counted from 1. A call that the kernel restarts after
+/// a signal counts once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Call {
     pub role: Role,
-    /// As in `ioctl(RECV)`.
+    /// The name with its detail, such as `ioctl(RECV)`.
     pub name: String,
     pub nth: usize,
 }
@@ -113,7 +108,7 @@ impl Call {
         Self { role, name: name.to_owned(), nth }
     }
 
-    /// The name as the program tells it.
+    /// The name as the program prints it.
     pub fn plain(&self) -> &str {
         self.name.split('(').next().unwrap()
     }
@@ -125,14 +120,14 @@ impl fmt::Display for Call {
     }
 }
 
-/// The two moments of a call at which its process stops.
+/// Before or after a call: its process stops at both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     Entry,
     Exit,
 }
 
-/// A moment of a run.
+/// A stop of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {
     pub call: Call,
@@ -152,52 +147,52 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What a held process waits for.
+/// The condition that releases a held process.
 #[derive(Clone, Debug)]
 pub enum Until {
     Reached(Moment),
     Ended(Role),
 }
 
-/// Holds a process at a moment until another one has come so far: of the orders that the scheduler
-/// might choose, this one.
+/// Holds a process at a moment until another process reaches a moment or ends. This selects one of the orders that the
+/// scheduler could choose.
 #[derive(Clone, Debug)]
 pub struct Gate {
     pub hold: Moment,
     pub until: Until,
 }
 
-/// What is done to a run.
+/// What the injector does.
 #[derive(Clone, Debug)]
-pub enum Deed {
-    /// The call is not made; it returns this.
-    Answer(i64),
-    /// The call does not return yet: its process waits in it until a signal interrupts it (EINTR).
+pub enum Action {
+    /// The call is not made; it returns this value.
+    Return(i64),
+    /// The call does not return: its process waits until a signal interrupts it (EINTR).
     Wait,
-    /// The call's third argument, a length, is this.
+    /// Replaces the call's third argument, a length.
     Shorten(u64),
-    /// Behind the call, this stands where its third argument points to.
+    /// After the call, writes these bytes to the address in its third argument.
     Fill(&'static [u8]),
     Signal(Role, Signal),
-    /// SIGSTOP, and SIGCONT once the others have come as far as they can.
+    /// SIGSTOP, and SIGCONT after nothing more happens.
     StopAndContinue(Role),
 }
 
-/// When it is done.
+/// When the injector does it.
 #[derive(Clone, Debug)]
 pub enum When {
     Once(Moment),
-    /// Before every call of that name, of whatever process.
+    /// Before every call of this name, of any process.
     Each(&'static str),
-    /// After every call of that name by the tracer, once the target has ended or is about to.
+    /// After every call of this name by the tracer, if the target has ended or is exiting.
     TargetGone(&'static str),
 }
 
-/// All that is done to one run.
+/// The gates and rules of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub gates: Vec<Gate>,
-    pub rules: Vec<(When, Deed)>,
+    pub rules: Vec<(When, Action)>,
 }
 
 /// How a process ended.
@@ -216,46 +211,45 @@ impl fmt::Display for End {
     }
 }
 
-/// A call as it was seen.
+/// A call of a run, with its result.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub call: Call,
-    /// Nothing if it never returned.
+    /// `None` if the call did not return.
     pub result: Option<i64>,
-    /// The result is the script's.
+    /// The result is from the script.
     pub injected: bool,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub out: Vec<u8>,
     pub err: Vec<u8>,
-    /// What each process wrote to its standard output and error output, by itself: the two streams
-    /// above may have the countdown torn by another's line.
+    /// The output of each process by itself: in the streams above, another process's line can be in the middle of the
+    /// countdown.
     pub written: HashMap<Role, [Vec<u8>; 2]>,
     pub pids: HashMap<Role, Pid>,
-    /// How each process ended, those too that had to be killed when the run was over.
+    /// How each process ended, also if it was killed at the end of the run.
     pub ends: HashMap<Role, End>,
     /// All calls, in the order in which they were entered.
     pub calls: Vec<Seen>,
-    /// The moments, in their order: each was a stop.
+    /// All stops, in their order.
     pub stops: Vec<Moment>,
     /// The parent did not end within the limit.
     pub hung: bool,
-    /// These outlived the parent by [`GRACE`].
+    /// The processes that still ran [`GRACE`] after the parent's end.
     pub left: Vec<Role>,
-    /// For each rule, how often something was done by it. A signal to a process that is not there (any
-    /// more) does not count.
+    /// How often each rule was applied. A signal to a process that has ended, or does not exist yet, does not count.
     pub done: Vec<usize>,
-    /// A gate had to be opened because nothing else happened.
+    /// All gates were opened because nothing else happened.
     pub forced: bool,
-    /// From the first signal of the script until the last process had ended.
+    /// The time from the script's first signal to the end of the last process.
     pub after_signal: Option<Duration>,
 }
 
 impl Outcome {
-    /// The parent's exit status; 128 and the signal's number, as in a shell, if it was killed.
+    /// The parent's exit status; if it was killed, 128 plus the signal's number, as in a shell.
     pub fn status(&self) -> i32 {
         match self.ends.get(&Role::Parent) {
             Some(&End::Exited(status)) => status,
@@ -264,7 +258,7 @@ impl Outcome {
         }
     }
 
-    /// A process died of an error in its own code.
+    /// Whether a process was killed by a fault in its own code.
     pub fn crashed(&self) -> bool {
         self.ends.values().any(|end| {
             matches!(
@@ -282,7 +276,7 @@ impl Outcome {
     }
 }
 
-/// Runs `image` with `arguments` (without its name) as the script wants it.
+/// Runs `image` with `arguments` (without argument 0) and applies the script.
 pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
     prepare();
     let out = memory_file();
@@ -315,7 +309,7 @@ pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
         signalled: None,
         outcome: Outcome { done: vec![0; script.rules.len()], ..Outcome::default() },
     };
-    run.adopt(first, Role::Parent);
+    run.add_process(first, Role::Parent);
     run.follow();
     let mut outcome = run.outcome;
     outcome.out = contents(out);
@@ -323,7 +317,7 @@ pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
     outcome
 }
 
-/// Does all jobs, a few at a time, and returns the results in the jobs' order.
+/// Does all jobs, several at the same time, and returns the results in the order of the jobs.
 pub fn side_by_side<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
     let next = AtomicUsize::new(0);
@@ -345,7 +339,7 @@ pub fn side_by_side<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync)
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// A handler that does nothing, so that the timer's signal interrupts the waiting and no more.
+/// Installs a handler that does nothing: the timer's signal must interrupt a wait and have no other effect.
 fn prepare() {
     extern "C" fn nothing(_: i32) {}
     static ONCE: Once = Once::new();
@@ -357,10 +351,10 @@ fn prepare() {
     });
 }
 
-/// A file for a standard stream: it takes any amount, and nobody has to read at the same time.
+/// A file for a standard stream. Unlike a pipe it takes any amount without a reader.
 fn memory_file() -> File {
     let file = memfd_create("output", MFdFlags::MFD_CLOEXEC).expect("a file in memory");
-    // Else one process's line could overwrite another's: such a file's offset is not locked.
+    // Without O_APPEND a process's line could overwrite another one: the offset of such a file is not locked.
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).expect("a file that is appended to");
     file.into()
 }
@@ -372,7 +366,7 @@ fn contents(mut file: File) -> Vec<u8> {
     bytes
 }
 
-/// Starts the program, traced from its exec on, and without an environment.
+/// Starts the program, traced from its exec on, with an empty environment.
 fn start(image: &Path, arguments: &[&OsStr], streams: [i32; 2]) -> Pid {
     let image = CString::new(image.as_os_str().as_bytes()).unwrap();
     let mut argv = vec![image.clone()];
@@ -382,7 +376,7 @@ fn start(image: &Path, arguments: &[&OsStr], streams: [i32; 2]) -> Pid {
     let environment = [std::ptr::null()];
     let (wait, go): (OwnedFd, OwnedFd) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
 
-    // SAFETY: the child makes system calls only, until it executes the program.
+    // SAFETY: the child only makes system calls until it executes the program.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Parent { child } => {
             let options = ptrace::Options::PTRACE_O_TRACESYSGOOD
@@ -395,11 +389,11 @@ fn start(image: &Path, arguments: &[&OsStr], streams: [i32; 2]) -> Pid {
             nix::unistd::write(&go, b"!").expect("a word to the child");
             child
         }
-        // SAFETY: all addresses are of live memory, and the arrays end with a null pointer.
+        // SAFETY: all pointers are valid, and the arrays end with a null pointer.
         ForkResult::Child => unsafe {
             let mut byte = 0_u8;
             libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1);
-            // The harness ignores the one; whoever started it in the background, the other.
+            // The harness ignores SIGPIPE. A shell that starts it in the background lets it ignore SIGINT.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
             libc::signal(libc::SIGINT, libc::SIG_DFL);
             libc::dup2(streams[0], 1);
@@ -414,36 +408,36 @@ fn start(image: &Path, arguments: &[&OsStr], streams: [i32; 2]) -> Pid {
 struct Process {
     role: Role,
     counts: HashMap<String, usize>,
-    /// The call that it is in, and where that stands in the list of calls.
+    /// The call that the process has entered, and its index in the list of calls.
     inside: Option<(Call, usize)>,
-    /// What the call is to return.
-    answer: Option<i64>,
-    /// The kernel will make the last call again, from the same place; a handler that runs before that
-    /// has another stack pointer.
+    /// The value that the script makes the call return.
+    returns: Option<i64>,
+    /// Set if the kernel will make the last call again, with the same instruction pointer and stack pointer. A handler that
+    /// runs before that has another stack pointer.
     again: Option<Again>,
 }
 
 /// A call that will be made again.
 struct Again {
-    place: Place,
+    at_registers: CallSite,
     call: Call,
-    /// Where it stands in the list of calls.
+    /// Its index in the list of calls.
     at: usize,
-    /// It is the script that has it made: whatever handlers run before that, it comes.
+    /// The script makes the process repeat the call, also if handlers run before that.
     by_script: bool,
 }
 
 struct Run<'a> {
     script: &'a Script,
     first: Pid,
-    /// Those that live.
+    /// The processes that have not ended.
     processes: HashMap<Pid, Process>,
-    /// They stopped before their parent's fork was heard of.
+    /// Processes whose first stop was reported before their parent's fork.
     early: Vec<Pid>,
     held: Vec<(Pid, Moment)>,
     opened: Vec<bool>,
     continue_later: Vec<Pid>,
-    /// How long the run has taken, as far as this thread could see.
+    /// The duration of the run, without the time in which this thread did not run.
     clock: Duration,
     last_event: Duration,
     signalled: Option<Duration>,
@@ -454,26 +448,25 @@ impl Run<'_> {
     fn follow(&mut self) {
         let mut last = Instant::now();
         let mut parent_ended = None;
-        // Until there is nobody to wait for: a child of a parent that was killed in fork may not have
-        // stopped for the first time yet when all others have ended, and the next run must not find it.
+        // Until there are no more children to wait for. A child of a parent that was killed in fork may have its first
+        // stop after all other processes have ended, and must not become a part of the next run.
         loop {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
             match waitpid(None, Some(flags)) {
                 Ok(status) => {
                     self.last_event = self.clock;
                     self.event(status);
-                    self.offer_again();
+                    self.release();
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECHILD) => break,
                 Err(errno) => panic!("waitpid: {errno}"),
             }
-            // On a machine so busy that this thread has to wait for its turn, so have the others.
+            // On a busy machine this thread waits for a processor, and so do the processes. This time does not count.
             self.clock += last.elapsed().min(2 * TICK);
             last = Instant::now();
-            self.quiet();
+            self.when_quiet();
 
-            // Time limits.
             if parent_ended.is_none() && self.outcome.ends.contains_key(&Role::Parent) {
                 parent_ended = Some(self.clock);
             }
@@ -499,10 +492,10 @@ impl Run<'_> {
         self.outcome.after_signal = self.signalled.map(|then| self.clock - then);
     }
 
-    fn adopt(&mut self, pid: Pid, role: Role) {
+    fn add_process(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
         let process =
-            Process { role, counts: HashMap::new(), inside: None, answer: None, again: None };
+            Process { role, counts: HashMap::new(), inside: None, returns: None, again: None };
         self.processes.insert(pid, process);
     }
 
@@ -515,7 +508,7 @@ impl Run<'_> {
                 libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                     let child = ptrace::getevent(pid).expect("the child's PID");
                     let child = Pid::from_raw(child as i32);
-                    self.adopt(child, self.next_role());
+                    self.add_process(child, self.next_role());
                     if let Some(at) = self.early.iter().position(|&it| it == child) {
                         self.early.remove(at);
                         go_on(child, None);
@@ -526,7 +519,7 @@ impl Run<'_> {
                     self.early.push(pid);
                     self.adopt_orphans();
                 }
-                // A true stop: the process stays where it is until SIGCONT comes.
+                // A stop by SIGSTOP: the process stays stopped until it gets SIGCONT.
                 libc::PTRACE_EVENT_STOP if signal != Signal::SIGTRAP => listen(pid),
                 _ => go_on(pid, None),
             },
@@ -544,7 +537,7 @@ impl Run<'_> {
         self.adopt_orphans();
     }
 
-    /// Who comes next.
+    /// The role of the next process.
     fn next_role(&self) -> Role {
         match self.outcome.pids.len() {
             1 => Role::Target,
@@ -556,24 +549,24 @@ impl Run<'_> {
         }
     }
 
-    /// Of the child of a parent that was killed in fork, nobody tells any more.
+    /// Adds the children of a parent that was killed in fork: their fork event does not come any more.
     fn adopt_orphans(&mut self) {
         if self.outcome.ends.contains_key(&Role::Parent) {
             for child in std::mem::take(&mut self.early) {
-                self.adopt(child, self.next_role());
+                self.add_process(child, self.next_role());
                 go_on(child, None);
             }
         }
     }
 
-    /// A process stands before or behind a system call.
+    /// A process has stopped before or after a system call.
     fn call_stop(&mut self, pid: Pid) {
-        // Killed between its stop and now, it has no registers any more; its end will be heard of.
+        // A process that was killed after its stop has no registers any more. Its end is reported next.
         let Ok(state) = registers::read(pid) else { return };
         let Some(process) = self.processes.get_mut(&pid) else { return };
 
         let moment = if let Some((call, at)) = process.inside.take() {
-            let result = process.answer.take();
+            let result = process.returns.take();
             let injected = result.is_some();
             if let Some(result) = result {
                 registers::set_result(pid, result);
@@ -591,13 +584,12 @@ impl Run<'_> {
                     written[stream as usize - 1].append(&mut bytes);
                 }
             }
-            // ERESTARTSYS and its like (`linux/errno.h`): unless a handler comes in between, the
-            // kernel goes back to the call.
-            // A handler's own calls are none that the script has made again.
+            // ERESTARTSYS and the following errnos (`linux/errno.h`): the kernel repeats the call, unless a handler runs
+            // first. The calls of such a handler do not change a repetition by the script.
             if !process.again.as_ref().is_some_and(|again| again.by_script) {
                 let restarts = (-516..=-512).contains(&result);
                 process.again = restarts.then(|| Again {
-                    place: state.place,
+                    at_registers: state.call_site,
                     call: call.clone(),
                     at,
                     by_script: false,
@@ -605,11 +597,11 @@ impl Run<'_> {
             }
             Moment { call, side: Side::Exit }
         } else if state.is_exit {
-            // A child's return from fork, or the end of execve.
+            // A child returns from fork, or execve has ended.
             return go_on(pid, None);
         } else {
             let (call, at) = match process.again.take() {
-                Some(again) if again.place == state.place => (again.call, again.at),
+                Some(again) if again.at_registers == state.call_site => (again.call, again.at),
                 again => {
                     process.again = again.filter(|again| again.by_script);
                     let name = label::label(pid, state.number, &state.arguments);
@@ -629,15 +621,15 @@ impl Run<'_> {
         };
         self.outcome.stops.push(moment.clone());
 
-        self.obey(pid, &moment);
+        self.apply_rules(pid, &moment);
         self.held.push((pid, moment));
-        // Whoever is held by no gate goes on in `offer_again`.
+        // A process that no gate holds continues in `release`.
     }
 
-    /// Does what the script wants at this moment.
-    fn obey(&mut self, pid: Pid, moment: &Moment) {
+    /// Applies the script's rules for this moment.
+    fn apply_rules(&mut self, pid: Pid, moment: &Moment) {
         let script = self.script;
-        for (rule, (when, deed)) in script.rules.iter().enumerate() {
+        for (rule, (when, action)) in script.rules.iter().enumerate() {
             let due = match when {
                 When::Once(wanted) => self.outcome.done[rule] == 0 && wanted == moment,
                 When::Each(name) => moment.side == Side::Entry && moment.call.name == *name,
@@ -651,24 +643,24 @@ impl Run<'_> {
             if !due {
                 continue;
             }
-            let done = match *deed {
-                Deed::Answer(result) => {
+            let done = match *action {
+                Action::Return(result) => {
                     registers::set_number(pid, registers::HARMLESS);
-                    self.processes.get_mut(&pid).unwrap().answer = Some(result);
+                    self.processes.get_mut(&pid).unwrap().returns = Some(result);
                     true
                 }
-                Deed::Wait => self.wait_instead(pid, moment),
-                Deed::Shorten(length) => {
+                Action::Wait => self.wait_instead(pid, moment),
+                Action::Shorten(length) => {
                     registers::set_third(pid, length);
                     true
                 }
-                Deed::Fill(bytes) => {
+                Action::Fill(bytes) => {
                     let third = registers::read(pid).map_or(0, |state| state.arguments[2]);
                     let remote = [RemoteIoVec { base: third as usize, len: bytes.len() }];
                     process_vm_writev(pid, &[IoSlice::new(bytes)], &remote) == Ok(bytes.len())
                 }
-                Deed::Signal(victim, signal) => self.signal(victim, signal),
-                Deed::StopAndContinue(victim) => {
+                Action::Signal(victim, signal) => self.signal(victim, signal),
+                Action::StopAndContinue(victim) => {
                     let sent = self.signal(victim, Signal::SIGSTOP);
                     if sent {
                         self.continue_later.push(self.outcome.pids[&victim]);
@@ -680,29 +672,29 @@ impl Run<'_> {
         }
     }
 
-    /// Whether no process has anything to do. One whose sleep nothing can interrupt has: the kernel wakes it, as at the
-    /// end of a process under probes.
+    /// Whether all processes sleep. An uninterruptible sleep does not count: the kernel ends it, as at the exit of a process
+    /// with uprobes.
     fn all_sleep(&self) -> bool {
         self.processes.keys().all(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // Behind the name, which ends with the last parenthesis (`proc_pid_stat(5)`).
+            // The state follows the name, which ends with the last parenthesis (`proc_pid_stat(5)`).
             !stat.rsplit(") ").next().is_some_and(|fields| fields.starts_with(['R', 'D']))
         })
     }
 
-    /// Whether a process has ended or is about to.
+    /// Whether a process has ended or is exiting.
     fn is_gone(&self, role: Role) -> bool {
         const PF_EXITING: u64 = 4;
         let Some(pid) = self.outcome.pids.get(&role) else { return false };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The flags are the seventh field behind the name (`proc_pid_stat(5)`).
+        // The flags are the seventh field after the name (`proc_pid_stat(5)`).
         let flags = stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(6));
         self.outcome.ends.contains_key(&role)
             || flags.and_then(|flags| flags.parse().ok()).is_none_or(|it: u64| it & PF_EXITING != 0)
     }
 
-    /// Makes a call that has been made wait for a signal, too. False if it was not made, or signals
-    /// have interrupted it already.
+    /// Makes a process wait for a signal after a call. Returns false if the call was not made, or a signal has already
+    /// interrupted it.
     fn wait_instead(&mut self, pid: Pid, moment: &Moment) -> bool {
         let at = self.outcome.calls.iter().position(|seen| seen.call == moment.call).unwrap();
         let Some(process) = self.processes.get_mut(&pid) else { return false };
@@ -710,13 +702,17 @@ impl Run<'_> {
         if self.outcome.calls[at].injected || process.again.is_some() {
             return false;
         }
-        process.again =
-            Some(Again { place: state.place, call: moment.call.clone(), at, by_script: true });
+        process.again = Some(Again {
+            at_registers: state.call_site,
+            call: moment.call.clone(),
+            at,
+            by_script: true,
+        });
         registers::make_again(pid, libc::SYS_pause);
         true
     }
 
-    /// Sends a signal to a process that has not ended; false if it has, or has not begun.
+    /// Sends a signal to a process. Returns false if the process has ended or does not exist yet.
     fn signal(&mut self, victim: Role, signal: Signal) -> bool {
         let alive = self.processes.iter().find(|(_, process)| process.role == victim);
         let Some((&pid, _)) = alive else { return false };
@@ -725,12 +721,12 @@ impl Run<'_> {
         true
     }
 
-    /// Lets go on whom no gate holds any longer.
-    fn offer_again(&mut self) {
+    /// Opens gates whose condition is met, and lets the processes continue that no gate holds.
+    fn release(&mut self) {
         let script = self.script;
         for (gate, opened) in script.gates.iter().zip(&mut self.opened) {
             *opened |= match &gate.until {
-                // Ended, it will not come there any more.
+                // A process that has ended does not reach the moment any more.
                 Until::Reached(moment) => {
                     self.outcome.stops.contains(moment)
                         || self.outcome.ends.contains_key(&moment.call.role)
@@ -752,14 +748,14 @@ impl Run<'_> {
         });
     }
 
-    /// Nothing has happened for a while: what was to wait for that goes on.
-    fn quiet(&mut self) {
+    /// If nothing has happened for a while, continues a stopped process, or else opens all gates.
+    fn when_quiet(&mut self) {
         let waits = !self.continue_later.is_empty() || !self.held.is_empty();
         if !waits || self.clock - self.last_event < QUIET || !self.all_sleep() {
             return;
         }
         if let Some(pid) = self.continue_later.pop() {
-            // Its number may be somebody else's by now.
+            // Only if the process has not ended: its PID may be reused.
             if self.processes.contains_key(&pid) {
                 let _ = signal::kill(pid, Signal::SIGCONT);
             }
@@ -767,13 +763,12 @@ impl Run<'_> {
         } else if !self.held.is_empty() {
             self.opened.fill(true);
             self.outcome.forced = true;
-            self.offer_again();
+            self.release();
         }
     }
 }
 
-/// Lets a stopped process go on to its next stop. One that was killed meanwhile cannot, and its
-/// end will be heard of.
+/// Lets a stopped process continue to its next stop. ESRCH: it was killed meanwhile; its end is reported next.
 fn go_on(pid: Pid, signal: Option<Signal>) {
     match ptrace::syscall(pid, signal) {
         Ok(()) | Err(Errno::ESRCH) => {}
@@ -781,20 +776,20 @@ fn go_on(pid: Pid, signal: Option<Signal>) {
     }
 }
 
-/// Leaves a process in its stop.
+/// Leaves a process stopped.
 fn listen(pid: Pid) {
-    // SAFETY: touches no memory of this process.
+    // SAFETY: the request has no pointer arguments.
     unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
 }
 
-/// Where a call is made: the instruction pointer and the stack pointer.
-type Place = (u64, u64);
+/// The instruction pointer and the stack pointer at a call.
+type CallSite = (u64, u64);
 
-/// A process's registers, as far as a call is concerned.
+/// The registers of a process that belong to a call.
 pub struct Registers {
     pub number: i64,
     pub arguments: [u64; 6],
-    pub place: Place,
+    pub call_site: CallSite,
     pub result: i64,
     pub is_exit: bool,
 }
@@ -803,8 +798,7 @@ pub struct Registers {
 mod registers {
     use super::{Errno, Pid, Registers, libc, ptrace};
 
-    /// A call that changes nothing. (The number -1, which makes none, would be killed by the
-    /// program's own filter: to a filter it is one of x32's numbers.)
+    /// A call without effect. It replaces a call that must not be made.
     pub const HARMLESS: i64 = libc::SYS_getppid;
 
     pub fn read(pid: Pid) -> Result<Registers, Errno> {
@@ -819,9 +813,9 @@ mod registers {
                 registers.r8,
                 registers.r9,
             ],
-            place: (registers.rip, registers.rsp),
+            call_site: (registers.rip, registers.rsp),
             result: registers.rax as i64,
-            // On the way in, the kernel has put this there.
+            // At the entry of a call, the kernel sets rax to -ENOSYS.
             is_exit: registers.rax as i64 != -i64::from(libc::ENOSYS),
         })
     }
@@ -830,7 +824,7 @@ mod registers {
         change(pid, |registers| registers.orig_rax = number as u64);
     }
 
-    /// Goes back to the call, with another number.
+    /// Moves the process back to its call, with another number.
     pub fn make_again(pid: Pid, number: i64) {
         const INSTRUCTION: u64 = 2; // bytes
         change(pid, |registers| {
@@ -847,7 +841,7 @@ mod registers {
         change(pid, |registers| registers.rax = result as u64);
     }
 
-    /// A process that has just been killed has no registers to change.
+    /// Changes the registers. A process that was just killed has none.
     fn change(pid: Pid, edit: impl Fn(&mut libc::user_regs_struct)) {
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
         edit(&mut registers);

@@ -90,7 +90,7 @@ pub fn judge(of: Of, kernel: &Kernel, stdout: &str, facts: &str) -> Result<(), S
         let promise = of(place.as_ref());
         for (number, (line, way)) in promise.runs(MANY).enumerate() {
             let judged = outcome(&mut records, &line.made, kernel.since(6, 10)).and_then(|run| {
-                (line.judge)(&run).map_err(|why| format!("{why}\nthe run: {run:#?}"))
+                (line.check)(&run).map_err(|why| format!("{why}\nthe run: {run:#?}"))
             });
             judged.map_err(|why| format!("{place}, run {number}, {way:?}: {why}"))?;
         }

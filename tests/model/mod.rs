@@ -1,30 +1,30 @@
-//! A plain model of the command line's grammar and of the escapes, with none of the program's code: for the
-//! random command lines and for the fuzz targets.
+//! A plain model of the command line's grammar and of the escapes, without the program's code. The random command lines and
+//! the fuzz targets use it.
 
-/// What the program must make of a command line.
+/// The required result of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A usage error, and what is printed for it.
+    /// A usage error, with the output on standard error.
     Wrong(Vec<u8>),
     Help,
     Version,
     Run(Plan),
 }
 
-/// What a line that starts processes asks for.
+/// The options and directories of a command line that starts processes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub delay: u32,
     pub count: u32,
     pub keep: bool,
-    /// `-f`'s last value.
+    /// The last value of `-f`.
     pub second: Option<char>,
     pub killable: bool,
     pub let_through: bool,
     pub directories: Vec<Vec<u8>>,
 }
 
-/// The model: `getopt(3)`'s grammar, letter by letter, with none of the program's code.
+/// The model: the grammar of `getopt(3)`, letter by letter.
 pub fn model(arguments: &[Vec<u8>]) -> Verdict {
     let mut plan = Plan::default();
     let mut rest = arguments.iter();
@@ -34,7 +34,7 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
                 plan.directories.extend(rest.by_ref().cloned());
                 break;
             }
-            // A long option may be abbreviated, as getopt_long has it.
+            // A long option may be abbreviated, as with getopt_long(3).
             [b'-', b'-', long @ ..] => {
                 return if b"help".starts_with(long) {
                     Verdict::Help
@@ -121,12 +121,12 @@ fn wrong(before: &[u8], about: &[u8], after: &[u8]) -> Verdict {
     Verdict::Wrong([b"seccomp-notify-min: ", before, about, after, hint].concat())
 }
 
-/// As the program shows a single byte from outside.
+/// A single byte of the user's, as the program prints it.
 fn escaped_byte(byte: u8) -> Vec<u8> {
     if byte < 0x80 { escaped(&[byte]) } else { format!("\\x{byte:02x}").into_bytes() }
 }
 
-/// As the program shows a string from outside.
+/// A string of the user's, as the program prints it.
 pub fn escaped(bytes: &[u8]) -> Vec<u8> {
     let mut shown = vec![];
     for &byte in bytes {

@@ -1,4 +1,4 @@
-//! The option grammar, compared with a plain model: the input is a command line, its arguments cut at NULs.
+//! Compares the parser of the command line with a plain model. The input is a command line: NULs separate its arguments.
 #![no_main]
 
 use std::ffi::CString;
@@ -35,7 +35,8 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(line::composed(Process::Parent, messages::USAGE_ERROR, &args), wanted);
         }
         (Ok(Command::Run(directories)), Verdict::Run(plan)) => {
-            let second = plan.second.map(|value| if value == 'e' { Action::Errno } else { Action::Trace });
+            let second =
+                plan.second.map(|value| if value == 'e' { Action::Errno } else { Action::Trace });
             let count = options.count.map_or(0, std::num::NonZero::get);
             assert_eq!((options.delay, options.second, count), (plan.delay, second, plan.count));
             let flags = (options.keep, options.killable, options.let_through);

@@ -1,8 +1,8 @@
-//! How the policy resolves paths, compared with a plain model of a small tree below /tmp: the input is paths, cut
-//! at line ends, to be made one after another.
+//! Compares how the policy resolves paths with a plain model of a small tree below /tmp. The input is paths, one in each
+//! line, which are made one after another.
 //!
-//! It happens in a mount namespace of its own, where /tmp and /mnt are new and empty: nothing else on this
-//! machine is touched, and whatever appears in /mnt is an escape.
+//! The target runs in its own mount namespace with an empty /tmp and an empty /mnt: it changes nothing else on this
+//! machine, and a file in /mnt is an escape.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use seccomp_notify_min::policy::Tmp;
 
-/// What stands in the tree before each input: the components, and what is there.
+/// The tree before each input: the components of each path, and its kind.
 const TREE: &[(&[&str], Node)] = &[
     (&["d"], Node::Directory),
     (&["d", "d"], Node::Directory),
@@ -40,7 +40,7 @@ enum Node {
 
 type Tree = BTreeMap<Vec<Vec<u8>>, Node>;
 
-/// A name's limit in bytes (`mkdir(2)`, ENAMETOOLONG).
+/// The limit of a name in bytes (`mkdir(2)`, ENAMETOOLONG).
 const NAME_MAX: usize = 255;
 
 fn set_up() {
@@ -63,7 +63,7 @@ fn set_up() {
     }
 }
 
-/// The model: what must come of a path behind `/tmp/`.
+/// The model: the components of the directory that must be made for a path behind `/tmp/`, or the error.
 fn model(tree: &mut Tree, path: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
     let components: Vec<&[u8]> =
         path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
@@ -105,7 +105,7 @@ fuzz_target!(init: set_up(), |input: &[u8]| {
         .iter()
         .map(|(path, node)| (path.iter().map(|name| name.as_bytes().to_vec()).collect(), *node))
         .collect();
-    // Its descriptor of /tmp stays: one for all inputs.
+    // One for all inputs: its descriptor of /tmp stays open.
     thread_local!(static TMP: std::cell::RefCell<Tmp> = const { std::cell::RefCell::new(Tmp::new()) });
     let mut made = vec![];
     for path in input.split(|&byte| byte == b'\n') {
@@ -122,7 +122,7 @@ fuzz_target!(init: set_up(), |input: &[u8]| {
             made.push(PathBuf::from("/tmp").join(names.collect::<PathBuf>()));
         }
     }
-    // There are just those directories, and none outside.
+    // All those directories exist, and nothing was made outside /tmp.
     assert_eq!(fs::read_dir("/mnt").unwrap().count(), 0);
     for path in made.iter().rev() {
         fs::remove_dir(path).expect("a directory that was made, and is empty");

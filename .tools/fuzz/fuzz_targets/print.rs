@@ -1,4 +1,4 @@
-//! The transcript's numbers and escapes, compared with plain formatting; and room that is too small.
+//! Compares the transcript's numbers and escapes with plain formatting, also in a buffer that is too small.
 #![no_main]
 
 use std::ffi::CString;
@@ -29,7 +29,8 @@ fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
     let mkdir = Message { template: messages::TRACER_MKDIR, args: &mkdir };
     let (process, template, args, wanted) = match which % 4 {
         0 => {
-            let start = format!("Tracer: got notification for PID {a}; ID is {b:x}\nTracer: mkdir(\"");
+            let start =
+                format!("Tracer: got notification for PID {a}; ID is {b:x}\nTracer: mkdir(\"");
             let wanted = [start.as_bytes(), &shown, format!("\", {d:o})\n").as_bytes()].concat();
             let args = vec![Arg::Dec(a), Arg::Hex(b), Arg::Message(&mkdir)];
             (Process::Tracer, messages::TRACER_GOT, args, wanted)
@@ -62,7 +63,7 @@ fuzz_target!(|input: (u8, u16, [u64; 4], Vec<u8>)| {
         }
     };
 
-    // Whatever the room, the length is the whole message's, and what found room is its beginning.
+    // For every size of the buffer, the length is that of the whole message, and the buffer has its beginning.
     let size = usize::from(size) % (wanted.len() + 16);
     let (found, length) = composed_in(size, process, template, &args);
     assert_eq!(length, wanted.len());

@@ -1,5 +1,5 @@
-//! An archive whose bytes depend on nothing but what is put into it and the date: the order is that of
-//! the names, the owner is root, the permissions are the same everywhere.
+//! An archive whose bytes depend only on its files and its date: the files are sorted by name, the owner is root, and
+//! the permissions are fixed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ const DIRECTORY: u32 = 0o755;
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
 
-/// An archive in the making.
+/// An archive that is not yet complete.
 pub struct Archive {
     folder: String,
     date: u64,
@@ -21,7 +21,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Begins an archive with the single folder `folder`, all of it of that date.
+    /// Begins an archive with the single folder `folder`. All its files have this date, in seconds since 1970.
     pub fn new(folder: &str, date: u64) -> Self {
         Self { folder: folder.to_owned(), date, files: BTreeMap::new() }
     }
@@ -31,18 +31,18 @@ impl Archive {
         self.files.insert(name.to_owned(), (FILE, bytes));
     }
 
-    /// Adds a file that can be executed.
+    /// Adds an executable file.
     pub fn program(&mut self, name: &str, bytes: Vec<u8>) {
         self.files.insert(name.to_owned(), (PROGRAM, bytes));
     }
 
-    /// The archive's bytes, the check sums of its files among them.
+    /// Returns the archive's bytes. It contains the check sums of its files too.
     pub fn finish(mut self) -> Result<Vec<u8>> {
         let listed: Vec<_> =
             self.files.iter().map(|(name, (_, bytes))| (name.clone(), bytes.clone())).collect();
         self.file("SHA256SUMS", sums(&listed).into_bytes());
 
-        // No name, no date and no system in gzip's own header.
+        // gzip's own header has no name, no date and no operating system.
         let zipped = GzBuilder::new().write(Vec::new(), Compression::best());
         let mut builder = Builder::new(zipped);
         let mut folders = Vec::new();
@@ -74,7 +74,7 @@ impl Archive {
     }
 }
 
-/// Check sums as sha256sum(1) writes and reads them.
+/// Check sums in the format of sha256sum(1).
 pub fn sums(files: &[(String, Vec<u8>)]) -> String {
     let mut lines = String::new();
     for (name, bytes) in files {

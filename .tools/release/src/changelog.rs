@@ -1,5 +1,5 @@
-//! The date of a release, which all files in its archives bear: that of its section in CHANGELOG.md, since
-//! that is part of the source. A release that the changelog does not know has none.
+//! The date of a release, which all files in its archives have: the date of its section in CHANGELOG.md, since the
+//! changelog is part of the source. A version without a section has no date, which is an error.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 
-/// The beginning of the day of `version`, or what `SOURCE_DATE_EPOCH` says, in seconds since 1970.
+/// The beginning of the day on which `version` was released, or the value of `SOURCE_DATE_EPOCH`, in seconds since 1970.
 pub fn date(project: &Path, version: &str) -> Result<u64> {
     let changelog = fs::read_to_string(project.join("CHANGELOG.md")).context("CHANGELOG.md")?;
     let heading = format!("## [{version}] - ");

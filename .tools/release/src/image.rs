@@ -1,5 +1,5 @@
-//! How the program is built for a release: as `cargo build --release` does it, and once more with symbols;
-//! no path of the machine that does it gets into either.
+//! Builds the program for a release: as `cargo build --release` does, and a second time with symbols. Neither file
+//! contains a path of the machine that builds it.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::{NAME, licenses};
 
-/// An architecture: as `uname -m` and as Rust name it.
+/// An architecture: the name that `uname -m` prints, and Rust's target.
 pub struct Architecture {
     pub name: &'static str,
     triple: &'static str,
@@ -28,25 +28,25 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture { name: "riscv64", triple: "riscv64gc-unknown-linux-gnu" },
 ];
 
-/// The program, twice.
+/// The program without and with symbols.
 pub struct Images {
     pub stripped: Vec<u8>,
     pub unstripped: Vec<u8>,
 }
 
-/// The compiler, and what it says about itself.
+/// The compiler and its version.
 pub struct Toolchain {
     pub cargo: OsString,
     rustc: PathBuf,
     pub sysroot: PathBuf,
-    /// As `rustc -V` prints it.
+    /// The line that `rustc -V` prints.
     version: String,
     pub release: String,
     commit: String,
     llvm: String,
 }
 
-/// What of cargo's and rustc's environment may pass: where things are, not how to build them.
+/// The beginnings of the variables of cargo and rustc that the build may see: they say where files are, not how to build.
 const MAY_PASS: &[&str] = &[
     "CARGO_HOME",
     "CARGO_HTTP_",
@@ -59,7 +59,7 @@ const MAY_PASS: &[&str] = &[
 ];
 
 impl Toolchain {
-    /// The one that is used in the project's folder, or what CARGO and RUSTC name.
+    /// Finds the toolchain that is used in the project's folder, or the one that CARGO and RUSTC name.
     pub fn find(project: &Path) -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -71,7 +71,7 @@ impl Toolchain {
             value.map(str::to_owned).with_context(|| format!("rustc -vV says no {name}"))
         };
         Ok(Self {
-            // The compiler itself, in the place of a proxy that would look for it in the home.
+            // The compiler itself, not rustup's proxy: the proxy looks for the compiler in the home directory.
             rustc: Some(sysroot.join("bin/rustc"))
                 .filter(|file| file.exists())
                 .unwrap_or(rustc.into()),
@@ -84,7 +84,7 @@ impl Toolchain {
         })
     }
 
-    /// Why there can be no image for `architecture`, if there can be none.
+    /// Why the toolchain cannot build for `architecture`; `None` if it can.
     pub fn cannot_build(&self, architecture: &Architecture, build_std: bool) -> Option<String> {
         let triple = architecture.triple;
         let libraries = self.sysroot.join("lib/rustlib").join(triple).join("lib");
@@ -101,12 +101,12 @@ impl Toolchain {
         (!source.is_dir()).then(|| format!("there is no {}", source.display()))
     }
 
-    /// Where the source of `core` is, if it is there.
+    /// Where the source of `core` is, if it is installed.
     fn source(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
 
-    /// Builds both images, and makes sure that they belong together and tell of no place here.
+    /// Builds both images, and checks that they are the same program and contain no path of this machine.
     pub fn build(
         &self,
         architecture: &Architecture,
@@ -115,7 +115,7 @@ impl Toolchain {
         package: &Package,
         metadata: &Metadata,
     ) -> Result<Images> {
-        // Where a debugger looks for the source, as in a distribution's package.
+        // The place where a debugger looks for the source, as in a distribution's package.
         let installed =
             |package: &Package| format!("/usr/src/{}-{}", package.name, package.version);
         let mut places = vec![(project.to_owned(), installed(package))];
@@ -123,7 +123,7 @@ impl Toolchain {
             let folder = linked.manifest_path.parent().context("a manifest is in a folder")?;
             places.push((folder.into(), installed(linked)));
         }
-        // What rustc itself puts in the place of core's source where that is not installed.
+        // The path that rustc itself writes for the source of core if that is not installed.
         places.push((self.source(), format!("/rustc/{}", self.commit)));
 
         let build = |profile| self.build_one(architecture, build_std, project, profile, &places);
@@ -152,10 +152,10 @@ impl Toolchain {
         profile: &str,
         places: &[(PathBuf, String)],
     ) -> Result<Vec<u8>> {
-        // A folder for each architecture: cargo lets nobody else build in the same one.
+        // A folder for each architecture: cargo locks the folder that it builds in.
         let target = project.join("target/dist-build").join(architecture.name);
         let triple = architecture.triple;
-        // What the project's own configuration asks for; that of whoever makes the release counts for nothing.
+        // The flags of the project's own configuration. The configuration of the person who makes the release is not used.
         let mut flags = OsString::from(own_flags(project, triple)?.join("\x1f"));
         for (here, there) in places {
             if !flags.is_empty() {
@@ -178,10 +178,10 @@ impl Toolchain {
         cargo
             .current_dir(project)
             .env("RUSTC", &self.rustc)
-            // Full debug information changes the code that is made for aarch64, of however little use it is
-            // where all is inlined; with this much it is the same program on every architecture.
+            // Full debug information changes the code for aarch64. With limited debug information both images are the
+            // same program on every architecture.
             .env("CARGO_PROFILE_UNSTRIPPED_DEBUG", "limited")
-            // Before any other flags, of whichever origin.
+            // Cargo reads this variable before flags from any other place.
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .args(["build", "--quiet", "--locked", "--bin", NAME, "--profile", profile])
             .args(["--target", triple, "--target-dir"])
@@ -197,7 +197,7 @@ impl Toolchain {
         fs::read(&image).with_context(|| image.display().to_string())
     }
 
-    /// How to make the same bytes again.
+    /// The text of BUILD.txt: how to make the same bytes again.
     pub fn recipe(&self, architecture: &Architecture, version: &str, source: &str) -> String {
         let Self { version: compiler, llvm, .. } = self;
         let Architecture { name, triple } = architecture;
@@ -215,7 +215,7 @@ impl Toolchain {
     }
 }
 
-/// The flags for `triple` in the project's `.cargo/config.toml`, which `cargo build` adds by itself.
+/// The flags for `triple` in the project's `.cargo/config.toml`, which `cargo build` uses by itself.
 fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
     let file = project.join(".cargo/config.toml");
     let text = match fs::read_to_string(&file) {
@@ -233,7 +233,8 @@ fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
     }
 }
 
-/// What the kernel loads of an image, without the headers: they tell where the table of sections is.
+/// The part of an image that the kernel loads, and its address, without the headers: they contain the offset of the table
+/// of sections, which differs.
 fn loaded(image: &[u8]) -> Result<(u64, &[u8])> {
     let header = FileHeader64::<Endianness>::parse(image).context("no ELF file")?;
     let endian = header.endian()?;
@@ -246,7 +247,7 @@ fn loaded(image: &[u8]) -> Result<(u64, &[u8])> {
     Ok((segment.p_vaddr(endian), &bytes[headers as usize..]))
 }
 
-/// What a command prints.
+/// Runs a command and returns its standard output.
 fn output(command: &mut Command, folder: &Path) -> Result<String> {
     let output = command.current_dir(folder).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| command.get_program().display().to_string())?;

@@ -1,4 +1,4 @@
-//! The licence texts of what is linked into the program: its crates, and Rust's `core`.
+//! The licence texts of the code that is linked into the program: its crates, and Rust's `core`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,11 +9,11 @@ use cargo_metadata::{DependencyKind, Metadata, Package, PackageId};
 
 use crate::image::Toolchain;
 
-/// What files with a licence or a notice are called, in any case.
+/// The beginnings of the names of files with a licence or a notice, in lower case.
 const BEGINNINGS: &[&str] = &["licen", "copyright", "copying", "notice", "unlicense"];
 
-/// Where a toolchain keeps the licence of Rust's core, of which Apache's is the one chosen: rustup's, as it
-/// was before and as it is, and Debian's.
+/// Where a toolchain has the licence of Rust's core: the toolchains of rustup, older and newer ones, and those of Debian.
+/// Of rustup's two licences the one of Apache is taken.
 const CORE: &[&str] = &[
     "rust/licenses/Apache-2.0.txt",
     "rust/LICENSE-APACHE",
@@ -21,7 +21,7 @@ const CORE: &[&str] = &[
     "rustc-web/copyright",
 ];
 
-/// The packages that are linked into `package`, without itself.
+/// The packages that are linked into `package`, without `package` itself.
 pub fn packages<'a>(metadata: &'a Metadata, package: &Package) -> Result<Vec<&'a Package>> {
     let resolve = metadata.resolve.as_ref().context("cargo resolves dependencies")?;
     let mut seen: BTreeSet<&PackageId> = BTreeSet::new();
@@ -38,7 +38,7 @@ pub fn packages<'a>(metadata: &'a Metadata, package: &Package) -> Result<Vec<&'a
     Ok(metadata.packages.iter().filter(|known| seen.contains(&known.id)).collect())
 }
 
-/// The texts, each under the name PACKAGE-VERSION/FILE.
+/// The licence texts, each with its name PACKAGE-VERSION/FILE.
 pub fn linked_in(
     metadata: &Metadata,
     package: &Package,
@@ -55,7 +55,7 @@ pub fn linked_in(
             texts.insert(format!("{}-{}/{name}", linked.name, linked.version), text);
         }
     }
-    // What is used of core is compiled into the program.
+    // Parts of core are compiled into the program.
     let documents = toolchain.sysroot.join("share/doc");
     let found = CORE.iter().filter_map(|name| Some((name, fs::read(documents.join(name)).ok()?)));
     let mut any = false;
@@ -70,7 +70,7 @@ pub fn linked_in(
     Ok(texts)
 }
 
-/// The files of a folder that are licences by their names.
+/// The files in a folder whose names are those of licences.
 fn collect(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     for name in names(folder)? {

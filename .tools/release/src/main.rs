@@ -1,10 +1,9 @@
-//! Makes the release archives: for each architecture the program, its twin for debuggers, and what a user gets
-//! beside them. What is in an archive is decided here; how a program is built lives in [`image`], and how
-//! bytes become an archive in [`archive`].
+//! Makes the release archives: for each architecture the program, the same program with symbols for debuggers, and the
+//! documents. This file decides what is in an archive; [`image`] builds the program, [`archive`] packs the files.
 //!
-//! The same source and the same compiler give the same bytes, wherever, whenever and by whomever they are
-//! made: tests/release.rs of the project proves it. A tool of its own, with a lock file of its own: what it is
-//! built from (above all the compression) is part of the archives' bytes, and none of the program's business.
+//! The same source and the same compiler give the same bytes, at any place and time and for any user: tests/release.rs
+//! of the project proves it. The tool is a package of its own with its own lock file: its crates, above all the
+//! compression, determine the archives' bytes, and the program does not need them.
 
 mod archive;
 mod changelog;
@@ -103,11 +102,11 @@ fn main() -> Result<()> {
     write(&out.join("SHA256SUMS"), archive::sums(&sums).as_bytes())
 }
 
-/// Reads the command line; nothing for `--help`.
+/// Reads the command line; `None` for `--help`.
 fn options() -> Result<Option<Options>> {
     use lexopt::prelude::*;
 
-    // Set by `cargo run`; a tool that is started directly finds where it was built.
+    // `cargo run` sets the variable. A tool that is started directly uses the folder in which it was built.
     let own = env::var_os("CARGO_MANIFEST_DIR");
     let own = own.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     let mut options = Options {
@@ -136,11 +135,12 @@ fn options() -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
-/// Which source this is, as far as git knows the project's folder, and where its bytes are made again.
+/// The source's version and commit, if the project's folder is a git repository, and the place in which the same bytes
+/// can be made again. The text continues in BUILD.txt.
 fn source(project: &Path, version: &str) -> String {
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
-        // A hook of another repository that starts this would have git look there.
+        // If a hook of another repository starts this tool, git would use that repository.
         for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"] {
             git.env_remove(variable);
         }
@@ -148,9 +148,9 @@ fn source(project: &Path, version: &str) -> String {
         let said = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| said.trim().to_owned())
     };
-    // A copy of the project within the work tree of something else is none of that's commits.
+    // A copy of the project inside the work tree of another repository has no commit there.
     let is_top = git(&["rev-parse", "--show-prefix"]).is_some_and(|prefix| prefix.is_empty());
-    // New files are changes too, whatever the configuration of whoever makes this hides.
+    // New files are changes too, also if the user's configuration hides them.
     let changes = git(&["status", "--porcelain", "--untracked-files=normal"]);
     match (git(&["rev-parse", "HEAD"]), changes) {
         (Some(commit), Some(changes)) if is_top => {
@@ -165,7 +165,7 @@ fn source(project: &Path, version: &str) -> String {
     }
 }
 
-/// What cargo knows of the project: its version, and what is linked in from where.
+/// Cargo's metadata of the project: its version, and the packages that are linked into it.
 fn metadata(toolchain: &Toolchain, project: &Path) -> Result<Metadata> {
     let mut command = MetadataCommand::new();
     command

@@ -1,11 +1,11 @@
-/* The demonstration as an ordinary C programmer writes it: what `cargo bench` compares this project's program with.
+/* The demonstration in ordinary C: `cargo bench` compares this project's program with it.
  *
- * It follows the same transcript, with the C library's own tools and no attempt at speed or size: printf on an
- * unbuffered stdout, perror, getopt, notification buffers from malloc, and open, lseek, read, close of /proc/PID/mem
- * for every notification. What a correct program must do on a current kernel it does too: the request buffer is
- * zeroed before each receive, the tracer closes its copy of the sending end, and the target gets the real error.
- * What is not here: this program's improvements of the policy (it looks at the text "/tmp/" only), escaping of
- * control bytes, a fallback without /proc, the measuring mode and the wake-up flag of Linux 6.6.
+ * It prints the same transcript. It uses the C library's own functions and does not try to be fast or small: printf on
+ * an unbuffered stdout, perror, getopt, notification buffers from malloc, and open, lseek, read, close of /proc/PID/mem
+ * for every notification. It does what a correct program must do on a current kernel: the request buffer is zeroed
+ * before each receive, the tracer closes its copy of the sending end, and the target gets the real error. It lacks this
+ * program's stricter policy (it compares only the prefix "/tmp/"), the escaping of control bytes, a fallback without
+ * /proc, the measuring mode and the wake-up flag of Linux 6.6.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,7 +48,7 @@
 #error "the filter needs this architecture's AUDIT_ARCH constant"
 #endif
 
-/* Where the architecture has no mkdir, the C library's mkdir() calls mkdirat. */
+/* On an architecture without mkdir, the C library's mkdir() calls mkdirat. */
 #ifdef __NR_mkdir
 #define NOTIFIED_CALL __NR_mkdir
 #define PATH_ARGUMENT 0
@@ -97,7 +97,7 @@ static int install_filter(uint32_t action, unsigned int flags)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog);
 }
 
-/* One descriptor over a socket: the data byte is there because an empty message would not be delivered. */
+/* One descriptor is sent over a socket. The message has one byte of data, since an empty message is not delivered. */
 union control {
 	char space[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
@@ -125,7 +125,7 @@ static void send_descriptor(int sock, int fd)
 		fail("sendmsg");
 }
 
-/* Returns -1 when the other end was closed without a descriptor. */
+/* Returns -1 if the other end was closed without sending a descriptor. */
 static int receive_descriptor(int sock)
 {
 	char byte;
@@ -175,7 +175,8 @@ static pid_t start_target(const int pair[2], char *dirs[])
 	sigemptyset(&action.sa_mask);
 	if (sigaction(SIGINT, &action, NULL) == -1)
 		fail("sigaction");
-	/* Yama lets the tracer, our sibling, look into us only when we name a common ancestor; no Yama: EINVAL, no matter. */
+	/* Yama lets the tracer, a sibling, read this process's memory only if this process names a common ancestor. The
+	 * result is ignored: without Yama the call fails with EINVAL and is not needed. */
 	prctl(PR_SET_PTRACER, (unsigned long)getppid(), 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fail("prctl");
@@ -213,7 +214,7 @@ static bool still_valid(int listener, uint64_t id, const char *when)
 	return false;
 }
 
-/* Returns 0, or the errno with which the target's call is answered. */
+/* Returns 0, or the errno for the response to the target's call. */
 static int read_path(int listener, const struct seccomp_notif *request, char *path, size_t size)
 {
 	char name[64];
@@ -299,7 +300,7 @@ static pid_t start_tracer(const int pair[2])
 	if (listener == -1)
 		exit(EXIT_FAILURE);
 
-	/* The kernel may know larger structures than the header did, or smaller ones. */
+	/* The kernel's structures may be larger or smaller than those in the header. */
 	struct seccomp_notif_sizes sizes;
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) == -1)
 		fail("seccomp");

@@ -1,8 +1,8 @@
-//! Which system calls a program makes for one notification, counted one by one with ptrace.
+//! The system calls that a program makes for one notification, counted with ptrace.
 //!
-//! The tracer is the process that receives notifications, the target the one that makes the notified call; what the
-//! program calls them plays no part. Counted is from the second notification to the last, so that start-up and end do not
-//! enter and the count is exact. What the calls cost is in `floor.rs`.
+//! The tracer is the process that receives notifications, the target is the process that makes the notified call, whatever
+//! names the program gives them. The count is from the second notification to the last: start-up and end are left out, so
+//! the count is exact. `floor.rs` measures what the calls cost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use syscalls::Sysno;
 use crate::child::{self, Output, TIME_LIMIT, TimeLimit, command};
 use crate::programs::Program;
 
-/// A system call as far as its price depends on it.
+/// A system call, with the arguments that its cost depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// SECCOMP_IOCTL_NOTIF_RECV.
@@ -31,9 +31,9 @@ pub enum Call {
     Send,
     /// SECCOMP_IOCTL_NOTIF_ID_VALID.
     IdValid,
-    /// The call that is notified on: mkdir, or mkdirat where there is no mkdir.
+    /// The notified call: mkdir, or mkdirat on architectures without mkdir.
     Notified,
-    /// pread64 of so many bytes.
+    /// pread64 of this many bytes.
     Pread(u64),
     /// Any other call, by its name.
     Other(String),
@@ -55,32 +55,32 @@ impl fmt::Display for Call {
 /// How often each call is made for one notification.
 pub type Counts = BTreeMap<Call, f64>;
 
-/// The two processes' calls.
+/// The calls of the two processes.
 #[derive(Clone, Debug, Default)]
 pub struct PerNotification {
-    /// The tracer's, from one SEND to the next.
+    /// The tracer's calls, from one SEND to the next.
     pub tracer: Counts,
-    /// The target's, from one mkdir to the next.
+    /// The target's calls, from one mkdir to the next.
     pub target: Counts,
 }
 
-/// The two sums, for the table.
+/// The two sums that the table shows.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Totals {
-    /// The tracer's calls a notification.
+    /// The tracer's calls for one notification.
     pub tracer: f64,
-    /// The target's.
+    /// The target's calls for one notification.
     pub target: f64,
 }
 
 impl PerNotification {
-    /// Adds up.
+    /// Adds up the calls of each process.
     pub fn totals(&self) -> Totals {
         Totals { tracer: self.tracer.values().sum(), target: self.target.values().sum() }
     }
 }
 
-/// Runs a program under ptrace and counts.
+/// Runs a program under ptrace and counts its calls.
 ///
 /// # Errors
 /// One line that says what is wrong.
@@ -106,8 +106,8 @@ pub fn count(program: &Program, args: &[OsString]) -> Result<PerNotification, St
     })
 }
 
-/// What was called after the second `mark` and up to the last. The first round is left out: what is done only once, such as
-/// opening a file that is then kept, is start-up.
+/// The calls after the second `mark`, up to the last, divided by the number of rounds. The first round is left out: what a
+/// program does only once, such as opening a file that it keeps, belongs to its start-up.
 fn average_between(calls: &[Call], mark: &Call) -> Option<Counts> {
     let mut marks = (0..calls.len()).filter(|at| calls[*at] == *mark);
     let second = marks.nth(1)?;
@@ -122,13 +122,13 @@ fn average_between(calls: &[Call], mark: &Call) -> Option<Counts> {
     Some(counts)
 }
 
-/// Lets a program run to its end, stopping at every system call of every process of it.
+/// Lets a program run to its end, and stops each of its processes at every system call.
 fn follow(first: Pid) -> Result<HashMap<Pid, Vec<Call>>, String> {
     let limit = TimeLimit::start(TIME_LIMIT);
     let mut made: HashMap<Pid, Vec<Call>> = HashMap::new();
     let mut started = false;
     loop {
-        // __WALL, because the thread that a stop belongs to may be of any kind.
+        // __WALL: also processes and threads whose exit signal is not SIGCHLD.
         let status = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL)) {
             Ok(status) => status,
             Err(Errno::ECHILD) => break,
@@ -151,7 +151,7 @@ fn follow(first: Pid) -> Result<HashMap<Pid, Vec<Call>>, String> {
                 ptrace::setoptions(pid, options).map_err(|e| format!("PTRACE_SETOPTIONS: {e}"))?;
                 (pid, None)
             }
-            // A new process's first stop.
+            // The first stop of a new process.
             WaitStatus::Stopped(pid, Signal::SIGSTOP) if !made.contains_key(&pid) => {
                 made.insert(pid, Vec::new());
                 (pid, None)
@@ -173,7 +173,7 @@ fn follow(first: Pid) -> Result<HashMap<Pid, Vec<Call>>, String> {
             _ => continue,
         };
         match ptrace::syscall(pid, deliver) {
-            // ESRCH: it was killed while it was stopped.
+            // ESRCH: the process was killed while it was stopped.
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(e) => return Err(format!("PTRACE_SYSCALL: {e}")),
         }
@@ -182,7 +182,7 @@ fn follow(first: Pid) -> Result<HashMap<Pid, Vec<Call>>, String> {
     Ok(made)
 }
 
-/// The head of the kernel's `struct ptrace_syscall_info` and its largest variant used here.
+/// The beginning of the kernel's `struct ptrace_syscall_info`, with the largest variant that is used here.
 #[repr(C)]
 #[derive(Default)]
 struct SyscallInfo {
@@ -197,7 +197,7 @@ struct SyscallInfo {
     rest: u64,
 }
 
-/// The call that a stopped process is about to make; `None` when it is coming back from one.
+/// The call that a stopped process enters; `None` if it returns from a call.
 fn entered(pid: Pid) -> Result<Option<Call>, String> {
     const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
     const PTRACE_SYSCALL_INFO_ENTRY: u8 = 1;
@@ -220,7 +220,7 @@ fn entered(pid: Pid) -> Result<Option<Call>, String> {
     if info.op != PTRACE_SYSCALL_INFO_ENTRY {
         return Ok(None);
     }
-    // A request's low byte is its number; '!' is seccomp's letter.
+    // The low byte of an ioctl request is its number, the second byte is the driver's letter: '!' for seccomp.
     let request = info.args[1];
     let seccomp = (request >> 8) & 0xff == u64::from(b'!');
     let sysno = usize::try_from(info.number).ok().and_then(Sysno::new);

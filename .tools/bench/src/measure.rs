@@ -1,8 +1,7 @@
-//! The measurements in their order: what is run how often, and what is made of the times.
+//! The sequence of the measurements: what is run how often, and how figures are computed from the times.
 //!
-//! Every figure that is compared comes from rounds in which each program has its turn, so that a noisy moment hits all of
-//! them alike; ratios are taken within a round. How one program is run is in `child.rs`, how the result looks in
-//! `report.rs`.
+//! A figure that is compared comes from rounds. In a round each program is run once, so that a noisy moment affects all
+//! programs; ratios are computed within a round. `child.rs` runs one program, `report.rs` prints the result.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,33 +19,33 @@ use crate::programs::{self, Missing, Program, Programs, REFUSED, THIS};
 use crate::pss;
 use crate::stats::{self, Summary};
 
-/// How much is run.
+/// The number of runs of each kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// Whether this is the short form.
+    /// Whether this is the quick mode.
     pub quick: bool,
-    /// Directories of the whole demonstration whose time is taken.
+    /// Directories in one run of the whole demonstration.
     pub directories: usize,
-    /// Rounds of it, pinned and unpinned.
+    /// Rounds of the whole demonstration, pinned and unpinned.
     pub rounds: usize,
-    /// Rounds of one directory, start to exit.
+    /// Rounds of a run with one directory, start to exit.
     pub exit_rounds: usize,
     /// Rounds of the memory figure.
     pub pss_rounds: usize,
     /// Round trips of the measuring mode and of the floor.
     pub trips: usize,
-    /// Rounds of the two.
+    /// Rounds of the measuring mode and of the floor.
     pub loop_rounds: usize,
     /// Rounds of the runs of different lengths.
     pub flat_rounds: usize,
     /// The processor for what is pinned.
     pub cpu: usize,
-    /// How many processors there are for what is not.
+    /// The number of processors for what is not pinned.
     pub cpus: usize,
 }
 
 impl Plan {
-    /// The long form takes a few minutes, the short one less than one.
+    /// The full benchmark takes a few minutes, the quick mode less than one.
     pub fn new(quick: bool, cpu: usize, cpus: usize) -> Self {
         let pick = |full, short| if quick { short } else { full };
         Self {
@@ -64,96 +63,96 @@ impl Plan {
     }
 }
 
-/// One program's line.
+/// One program's row.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Its name.
+    /// The row's name.
     pub row: String,
-    /// What it is.
+    /// The program's description.
     pub title: String,
-    /// Its figures, each in its column's unit: bytes, kB, microseconds, calls.
+    /// The program's figures, each in its column's unit: bytes, kB, microseconds, calls.
     pub figures: BTreeMap<Column, Summary>,
-    /// This program's figures divided by these, round by round.
+    /// The figures of the row `this` divided by the figures of this row, round by round.
     pub ratios: BTreeMap<Column, Summary>,
-    /// System calls a notification.
+    /// System calls for one notification.
     pub calls: Option<Totals>,
 }
 
-/// The measuring mode beside the bare round trip.
+/// The measuring mode compared with the bare round trip.
 #[derive(Debug, Serialize)]
 pub struct Loop {
-    /// Whether both were held on one processor.
+    /// Whether both were pinned to one processor.
     pub pinned: bool,
-    /// Microseconds for RECV, SEND and the call, and nothing else.
+    /// Microseconds for RECV, SEND and the notified call, without anything else.
     pub bare: Summary,
     /// Microseconds for one notification of `-b`.
     pub this: Summary,
-    /// The second by the first, round by round.
+    /// `this` divided by `bare`, round by round.
     pub ratio: Summary,
 }
 
-/// The cost of a notification in a run of so many.
+/// The cost of a notification in a run of a given length.
 #[derive(Debug, Serialize)]
 pub struct FlatPoint {
-    /// Directories.
+    /// The run's length in directories.
     pub directories: usize,
-    /// Microseconds a notification; the time of a run with one directory is subtracted.
+    /// Microseconds for one notification, after the time of a run with one directory is subtracted.
     pub cost: Summary,
 }
 
-/// One call between the floor and this program.
+/// One kind of call that this program makes beyond the floor.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// `tracer` or `target`.
+    /// The process that makes the call, `tracer` or `target`.
     pub process: &'static str,
-    /// The call.
+    /// The call's name.
     pub call: String,
-    /// How often it is made for a notification of the demonstration.
+    /// How often the call is made for one notification of the demonstration.
     pub demonstration: f64,
-    /// How often it is made for one of the measuring mode.
+    /// How often the call is made for one notification of the measuring mode.
     pub looped: f64,
-    /// Microseconds for one, made many times in a row; none where it has no price here.
+    /// Microseconds for one call, made many times in a row; `None` if the call is not measured.
     pub price: Option<f64>,
 }
 
-/// What stands between the floor and this program, pinned, in microseconds a notification.
+/// What a notification costs beyond the floor, pinned, in microseconds.
 #[derive(Debug, Serialize)]
 pub struct Budget {
-    /// RECV, SEND and the call.
+    /// RECV, SEND and the notified call.
     pub floor: f64,
-    /// The calls beyond these.
+    /// The other calls.
     pub items: Vec<Item>,
-    /// Start to exit with one directory, spread over the directories of the demonstration.
+    /// Start to exit with one directory, divided by the number of directories of the demonstration.
     pub start_up: Option<f64>,
-    /// What the demonstration takes.
+    /// The measured time of the demonstration.
     pub demonstration: f64,
-    /// What the measuring mode takes.
+    /// The measured time of the measuring mode.
     pub looped: Option<f64>,
 }
 
-/// All that was measured.
+/// All results.
 #[derive(Debug, Default, Serialize)]
 pub struct Results {
-    /// This program first.
+    /// One row for each program, this program first.
     pub rows: Vec<Row>,
-    /// Pinned, then unpinned.
+    /// The measuring mode, pinned and then unpinned.
     pub loops: Vec<Loop>,
     /// Microseconds for one call of each kind, pinned.
     pub prices: BTreeMap<String, Summary>,
-    /// From the shortest run to the longest.
+    /// The cost by the length of the run, from the shortest run to the longest.
     pub flat: Vec<FlatPoint>,
-    /// The floor and the calls on top of it.
+    /// The floor and the other calls.
     pub budget: Option<Budget>,
-    /// Why something is not there.
+    /// What could not be measured here, and why.
     pub skipped: Vec<Missing>,
-    /// What went wrong.
+    /// What failed, and why.
     pub failed: Vec<Missing>,
 }
 
 /// Samples by program and column.
 type Samples = BTreeMap<String, BTreeMap<Column, Vec<f64>>>;
 
-/// Runs everything.
+/// Makes all measurements.
 pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
     for program in programs.found.clone() {
         eprintln!("checking {}", program.row);
@@ -225,7 +224,7 @@ impl Results {
         self.skipped.push(Missing { row: row.into(), reason });
     }
 
-    /// Skips what is measured on any processor where there is one only. Returns whether it does.
+    /// Skips what is measured on any processor if there is only one. Returns whether it is skipped.
     fn skips(&mut self, columns: &[Column], cpus: Cpus, plan: &Plan) -> bool {
         let skips = cpus == Cpus::Any && plan.cpus == 1;
         for column in columns.iter().filter(|_| skips) {
@@ -240,10 +239,10 @@ impl Results {
         self.failed.push(Missing { row: row.into(), reason });
     }
 
-    /// This program's figure by the row's, for a bound.
+    /// This program's figure divided by the row's figure, for a bound.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no such ratio.
     pub fn ratio(&self, column: Column, row: &str) -> Result<f64, String> {
         let absent = |row: &str| {
             self.skipped
@@ -271,8 +270,8 @@ impl Results {
         })
     }
 
-    /// The dearest cost a notification by the cheapest, in the quietest tenth of the rounds: the runs differ in length,
-    /// so that what else the machine does falls on them unequally, and it only ever adds.
+    /// The highest cost of a notification divided by the lowest. Each cost is the lowest tenth of its rounds: other load
+    /// on the machine only adds time, and adds more to long runs than to short ones.
     pub fn flatness(&self) -> Option<f64> {
         let costs = || self.flat.iter().map(|point| point.cost.low);
         let dearest = costs().reduce(f64::max)?;
@@ -281,8 +280,8 @@ impl Results {
     }
 }
 
-/// Lets each program have its turn in each round, in a shuffled order: a short run finds the caches as the one before it
-/// left them, so that the one before it must not always be the same. One that fails is out, with all its samples.
+/// Measures each program once in each round, in a shuffled order: a short run finds the caches as the run before it left
+/// them, so it must not always follow the same program. A program that fails is taken out, with all its samples.
 fn each_round<const N: usize>(
     programs: &mut Programs,
     samples: &mut Samples,
@@ -292,7 +291,7 @@ fn each_round<const N: usize>(
 ) {
     let names = columns.map(Column::name).join(", ");
     eprintln!("measuring {names}, {rounds} rounds");
-    // The same orders in every run of the benchmark.
+    // A fixed seed: each run of the benchmark has the same orders.
     let mut order = fastrand::Rng::with_seed(1);
     for round in 0..rounds {
         let mut turns = programs.found.clone();
@@ -321,12 +320,12 @@ fn start_to_exit(program: &Program, args: &[OsString], cpus: Cpus) -> Result<f64
     Ok(micros(child::run(&program.path, args, cpus, &Output::Discard)?.exit))
 }
 
-/// In microseconds.
+/// A duration in microseconds.
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Counts every program's calls; this program's in the measuring mode too.
+/// Counts the calls of every program, and of this program in the measuring mode.
 fn count_calls(
     programs: &mut Programs,
     results: &mut Results,
@@ -353,7 +352,7 @@ fn count_calls(
     counted
 }
 
-/// The measuring mode's key among the counted calls; no row has this name.
+/// The key of the measuring mode among the counted calls. No row has this name.
 const LOOP: &str = "-b";
 
 /// The arguments of the measuring mode.
@@ -361,7 +360,7 @@ fn looped(trips: usize) -> Vec<OsString> {
     vec!["-b".into(), trips.to_string().into(), REFUSED.into()]
 }
 
-/// Samples to figures and ratios.
+/// Makes figures and ratios of the samples.
 fn rows(
     programs: &Programs,
     samples: &Samples,
@@ -395,14 +394,14 @@ fn rows(
         .collect()
 }
 
-/// Runs of 100, 1,000 and 10,000 directories, pinned, less the time of a run with one.
+/// Measures runs of 100, 1,000 and 10,000 directories, pinned, and subtracts the time of a run with one directory.
 fn flatness(
     this: &Program,
     plan: &Plan,
     results: &mut Results,
     start_up: &mut Option<f64>,
 ) -> Result<(), String> {
-    /// Directories, and how many runs make one sample: a short run tells less.
+    /// Directories, and the number of runs whose median is one sample: a short run varies more.
     const RUNS: [(usize, usize); 3] = [(100, 15), (1_000, 3), (10_000, 1)];
     eprintln!("measuring flat, {} rounds", plan.flat_rounds);
     let pinned = Cpus::Only(plan.cpu);
@@ -432,7 +431,7 @@ fn flatness(
     Ok(())
 }
 
-/// The measuring mode beside the bare round trip, and the prices, in the same rounds.
+/// Measures the measuring mode, the bare round trip and the costs of single calls, in the same rounds.
 fn loops(
     this: &Program,
     plan: &Plan,
@@ -443,7 +442,7 @@ fn loops(
     eprintln!("measuring loop, {} rounds", plan.loop_rounds);
     let args = looped(plan.trips);
     let ours = |cpus| -> Result<f64, String> {
-        // The time from outside, start-up included: the program's own figure is only read to see that it did the work.
+        // The time from start to exit. The program's output is read only to see that it made all calls.
         let times = child::run(&this.path, &args, cpus, &Output::Keep(dir))?;
         let said = fs::read_to_string(dir.join("out")).map_err(|e| e.to_string())?;
         if !said.starts_with(&format!("# Executed {} system calls\n", plan.trips)) {
@@ -451,15 +450,15 @@ fn loops(
         }
         Ok(micros(times.exit) / plan.trips as f64)
     };
-    let mut places = vec![Cpus::Only(plan.cpu)];
+    let mut settings = vec![Cpus::Only(plan.cpu)];
     if plan.cpus > 1 {
-        places.push(Cpus::Any);
+        settings.push(Cpus::Any);
     }
     let priced = priced(counted);
-    let mut samples = vec![(Vec::new(), Vec::new()); places.len()];
+    let mut samples = vec![(Vec::new(), Vec::new()); settings.len()];
     let mut prices: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for _ in 0..plan.loop_rounds {
-        for (cpus, (bare, this)) in places.iter().zip(&mut samples) {
+        for (cpus, (bare, this)) in settings.iter().zip(&mut samples) {
             bare.push(floor::round_trip(plan.trips, *cpus, dir)?);
             this.push(ours(*cpus)?);
         }
@@ -467,7 +466,7 @@ fn loops(
             prices.entry(key).or_default().push(price);
         }
     }
-    results.loops = places
+    results.loops = settings
         .iter()
         .zip(&samples)
         .filter_map(|(cpus, (bare, this))| {
@@ -486,7 +485,7 @@ fn loops(
     Ok(())
 }
 
-/// The calls that get a price: what this program makes, and what it might make instead.
+/// The calls whose cost is measured: those that this program makes, and those that it could make instead.
 fn priced(counted: &BTreeMap<String, PerNotification>) -> Vec<Priced> {
     let mut priced = vec![
         Priced::Cheapest,
@@ -509,7 +508,7 @@ fn priced(counted: &BTreeMap<String, PerNotification>) -> Vec<Priced> {
     priced
 }
 
-/// Which price a call has.
+/// The measured cost that belongs to a call.
 fn price_of(call: &Call, tracer: bool) -> Option<Priced> {
     match call {
         Call::IdValid => Some(Priced::IdValid),
@@ -522,7 +521,7 @@ fn price_of(call: &Call, tracer: bool) -> Option<Priced> {
     }
 }
 
-/// Puts counts and prices together.
+/// Combines the counts with the costs.
 fn budget(
     this: &Program,
     plan: &Plan,
@@ -551,7 +550,7 @@ fn budget(
         all.sort();
         all.dedup();
         all.into_iter()
-            // These three are the floor.
+            // These three calls are the floor.
             .filter(|call| !matches!(call, Call::Receive | Call::Send | Call::Notified))
             .map(|call| Item {
                 process,

@@ -1,6 +1,6 @@
-//! Bounds on ratios: `--bound COLUMN/ROW=LIMIT`, so that a CI run can hold the line.
+//! Bounds on ratios: `--bound COLUMN/ROW=LIMIT` makes a CI run fail when the program gets worse.
 //!
-//! What the ratios are is in `measure.rs`; this is only their names and the comparison.
+//! `measure.rs` computes the ratios. Here are their names and the comparison with a limit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,26 +17,26 @@ pub enum Column {
     Pss,
     /// Start to exit with one directory, on all processors.
     Exit,
-    /// The same on one.
+    /// The same on one processor.
     #[serde(rename = "exit-pinned")]
     ExitPinned,
     /// Start until the last process has ended, with one directory, on all processors.
     End,
-    /// The same on one.
+    /// The same on one processor.
     #[serde(rename = "end-pinned")]
     EndPinned,
-    /// Time a notification on one processor.
+    /// Time of one notification, on one processor.
     Pinned,
-    /// Time a notification on all processors.
+    /// Time of one notification, on all processors.
     Unpinned,
-    /// System calls a notification, both processes.
+    /// System calls for one notification, of both processes.
     Calls,
-    /// The measuring mode, pinned, by the bare round trip.
+    /// The measuring mode divided by the bare round trip, pinned.
     Loop,
     /// The same, unpinned.
     #[serde(rename = "loop-unpinned")]
     LoopUnpinned,
-    /// The dearest cost a notification by the cheapest, over runs of different lengths.
+    /// The highest cost of a notification divided by the lowest, over runs of different lengths.
     Flat,
 }
 
@@ -75,7 +75,7 @@ impl Column {
         }
     }
 
-    /// The only row that the column has, where it is not the programs'.
+    /// The only row of a column that does not compare programs.
     pub fn only_row(self) -> Option<&'static str> {
         match self {
             Self::Loop | Self::LoopUnpinned => Some("bare"),
@@ -91,12 +91,12 @@ impl fmt::Display for Column {
     }
 }
 
-/// One bound: this program's figure, divided by the row's, may be at most the limit.
+/// One bound: this program's figure divided by the row's figure may be at most the limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bound {
-    /// Which figure.
+    /// The figure that is compared.
     pub column: Column,
-    /// Whose figure it is divided by.
+    /// The row whose figure is the divisor.
     pub row: String,
     /// The largest ratio that holds.
     pub limit: f64,
@@ -130,22 +130,22 @@ impl FromStr for Bound {
     }
 }
 
-/// A bound and what came out.
+/// A bound and its result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// What was asked for.
+    /// The bound from the command line.
     #[serde(flatten)]
     pub bound: Bound,
-    /// The median ratio; none where the row or the column was not measured.
+    /// The median ratio; `None` if the row or the column was not measured.
     pub measured: Option<f64>,
-    /// Whether the ratio is within the limit. What was not measured does not hold: nobody knows.
+    /// Whether the ratio is within the limit. A bound on what was not measured does not hold.
     pub held: bool,
-    /// Why nothing was measured.
+    /// Why there is no ratio.
     pub reason: Option<String>,
 }
 
 impl Bound {
-    /// Compares.
+    /// Compares a measured ratio, or the reason why there is none, with the limit.
     pub fn check(&self, measured: Result<f64, String>) -> Outcome {
         let (measured, reason) = match measured {
             Ok(ratio) => (Some(ratio), None),
@@ -170,5 +170,70 @@ impl fmt::Display for Outcome {
             (None, Some(reason)) => write!(f, "not measured ({reason}), at most {limit}"),
             (None, None) => write!(f, "not measured, at most {limit}"),
         }
+    }
+}
+
+/// A malformed bound is refused. A ratio above the limit, or a missing one, does not hold.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_names_column_row_and_limit() {
+        assert_eq!(
+            "pinned/c-glibc-static=0.55".parse(),
+            Ok(Bound { column: Column::Pinned, row: "c-glibc-static".into(), limit: 0.55 })
+        );
+        assert_eq!(
+            "loop-unpinned/bare=2".parse::<Bound>().map(|b| b.column),
+            Ok(Column::LoopUnpinned)
+        );
+    }
+
+    #[test]
+    fn a_row_may_hold_the_characters_that_separate() {
+        let bound: Bound = "pss/a/b=c=1.5".parse().unwrap();
+        assert_eq!((bound.row.as_str(), bound.limit), ("a/b=c", 1.5));
+    }
+
+    #[test]
+    fn a_malformed_bound_is_refused_with_what_is_wrong() {
+        for (text, part) in [
+            ("pinned", "COLUMN/ROW=LIMIT"),
+            ("pinned=0.5", "COLUMN/ROW=LIMIT"),
+            ("pinned/x", "COLUMN/ROW=LIMIT"),
+            ("pinned/=0.5", "COLUMN/ROW=LIMIT"),
+            ("speed/x=0.5", "no column 'speed'"),
+            ("pinned/x=", "'' is not a number"),
+            ("pinned/x=half", "'half' is not a number"),
+            ("pinned/x=0", "never be tested"),
+            ("pinned/x=-1", "never be tested"),
+            ("pinned/x=nan", "never be tested"),
+            ("loop/c-glibc=1", "is 'bare'"),
+            ("flat/bare=1", "is '100..10000'"),
+        ] {
+            let error = text.parse::<Bound>().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_at_the_limit_holds_and_one_above_does_not() {
+        let bound: Bound = "exit/x=0.9".parse().unwrap();
+        assert!(bound.check(Ok(0.9)).held);
+        let outcome = bound.check(Ok(0.901));
+        assert!(!outcome.held);
+        assert_eq!(outcome.to_string(), "bound NOT HELD: exit / x: measured 0.901, at most 0.9");
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        let bound: Bound = "exit/x=0.9".parse().unwrap();
+        let outcome = bound.check(Err("x is not installed".into()));
+        assert!(!outcome.held);
+        assert_eq!(
+            outcome.to_string(),
+            "bound NOT HELD: exit / x: not measured (x is not installed), at most 0.9"
+        );
     }
 }

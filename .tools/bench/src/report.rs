@@ -25,7 +25,7 @@ const COLUMNS: [(Column, &str); 8] = [
     (Column::Unpinned, ", µs"),
 ];
 
-/// Where it was measured.
+/// The machine on which it was measured.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     kernel: String,
@@ -50,42 +50,42 @@ impl Machine {
     }
 }
 
-/// Everything that is told.
+/// Everything that is printed.
 #[derive(Debug, Serialize)]
 pub struct Report {
     machine: Machine,
-    /// What was run.
+    /// The number of runs of each kind.
     pub plan: Plan,
-    /// What came out.
+    /// What was measured.
     #[serde(flatten)]
     pub results: Results,
-    /// What was asked of it.
+    /// The bounds with their results.
     pub bounds: Vec<Outcome>,
 }
 
-/// One table with its heading and what has to be said about it.
+/// One table with its heading and its notes.
 struct Block {
     title: &'static str,
-    /// What has to be said, a line each.
+    /// The notes, each one line.
     note: Vec<String>,
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Report {
-    /// Puts it together.
+    /// Combines the parts of the report.
     pub fn new(plan: Plan, results: Results, bounds: Vec<Outcome>) -> Self {
         Self { machine: Machine::here(), plan, results, bounds }
     }
 
-    /// One line that says where it was measured.
+    /// One line that names the machine.
     pub fn place(&self) -> String {
         let Machine { kernel, arch, processor } = &self.machine;
         let cpus = self.plan.cpus;
         format!("Linux {kernel}, {arch}, {processor}, {cpus} processor(s)")
     }
 
-    /// For a terminal.
+    /// The report for a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.place());
         for block in self.blocks() {
@@ -106,7 +106,7 @@ impl Report {
         text
     }
 
-    /// For a README.
+    /// The report in Markdown, for a README.
     pub fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.place());
         for block in self.blocks() {
@@ -128,7 +128,7 @@ impl Report {
         text
     }
 
-    /// For a program.
+    /// The report as JSON, for a program.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("figures and names")
     }
@@ -286,7 +286,7 @@ impl Report {
         }
     }
 
-    /// What is missing, what went wrong and what came of the bounds.
+    /// What is missing, what failed, and the results of the bounds.
     fn remarks(&self) -> Vec<String> {
         let skipped = self.results.skipped.iter();
         let skipped = skipped.map(|m| format!("skipped: {}: {}", m.row, m.reason));
@@ -296,8 +296,8 @@ impl Report {
         self.noise().into_iter().chain(skipped).chain(failed).chain(bounds).collect()
     }
 
-    /// A warning when the machine did other things as well: this program pinned does the same each time, so whatever lies
-    /// between its rounds is not its own.
+    /// A warning if the machine had other load: this program, pinned, does the same work in each round, so a difference
+    /// between its rounds comes from elsewhere.
     fn noise(&self) -> Option<String> {
         const QUIET: f64 = 1.2;
         let this = self.results.rows.iter().find(|row| row.row == THIS)?;
@@ -316,7 +316,7 @@ impl Block {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.set_header(&self.header).add_rows(&self.rows);
-        // Names to the left, figures to the right.
+        // Names are aligned to the left, figures to the right.
         for (index, column) in table.column_iter_mut().enumerate() {
             let words = index == 0 || (index == 1 && self.header[1] == "program");
             if !words {
@@ -327,7 +327,7 @@ impl Block {
     }
 }
 
-/// The calls on top of the floor, each with its price, up to what was measured.
+/// The floor, the calls beyond it with their costs, their sum and the measured time.
 fn budget(budget: &Budget) -> Block {
     let mut rows = Vec::new();
     let mut sums = (budget.floor, budget.floor);
@@ -397,7 +397,8 @@ fn budget(budget: &Budget) -> Block {
     }
 }
 
-/// Marks every column but the first as right-aligned in a Markdown table's second line. A column of words stays too.
+/// Marks the columns of figures as right-aligned, in the second line of a Markdown table. The first column and a column of
+/// words stay left-aligned.
 fn align_right(table: &str) -> String {
     let mut lines: Vec<String> = table.lines().map(String::from).collect();
     let words = lines
@@ -417,7 +418,7 @@ fn align_right(table: &str) -> String {
     lines.join("\n")
 }
 
-/// A figure in its column's unit.
+/// A figure, formatted for its column.
 pub fn figure(column: Column, value: Option<&Summary>) -> String {
     let Some(value) = value else {
         return absent();
@@ -431,7 +432,7 @@ pub fn figure(column: Column, value: Option<&Summary>) -> String {
     }
 }
 
-/// A ratio with its range, where it has one.
+/// A ratio, with its range if there is more than one sample.
 fn ratio(value: Option<&Summary>) -> String {
     value.map_or_else(absent, |r| {
         if r.samples == 1 {
@@ -442,18 +443,18 @@ fn ratio(value: Option<&Summary>) -> String {
     })
 }
 
-/// Microseconds with their range.
+/// Microseconds, with their range.
 fn micros(value: Summary) -> String {
     let Summary { median, low, high, .. } = value;
     format!("{median:.2} ({low:.2}–{high:.2})")
 }
 
-/// A count of calls: a whole number, unless the program does not do the same each time.
+/// A count of calls. It is a whole number if the program makes the same calls each time.
 fn calls(count: f64) -> String {
     if (count - count.round()).abs() < 1e-6 { format!("{count:.0}") } else { format!("{count:.2}") }
 }
 
-/// A number with its thousands apart.
+/// A number with a comma between its thousands.
 pub fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -466,7 +467,7 @@ pub fn thousands(number: f64) -> String {
     text
 }
 
-/// Nothing to say.
+/// The text of an empty cell.
 fn absent() -> String {
     "–".into()
 }

@@ -1,8 +1,9 @@
 //! `cargo bench`: this program beside other builds of the same demonstration and beside the kernel's bare round trip.
+//! A package of its own, which benches/compare.rs starts, so that what it needs does not burden `cargo test`.
 //!
-//! `cargo bench --bench compare -- --help` tells the options. Exit status: 0, measured and every bound held; 1, a program
+//! `cargo bench -- --help` tells the options. Exit status: 0, measured and every bound held; 1, a program
 //! failed or a bound did not hold; 2, usage error; 77, this system has no seccomp user notification. This file holds the
-//! order of things; each other file's first lines say what is in it.
+//! sequence of the steps; the first lines of each other file say what is in it.
 
 mod bound;
 mod calls;
@@ -28,7 +29,7 @@ use measure::Plan;
 use options::{Format, Options};
 use programs::{C_ROWS, Programs, THIS, THIS_SC};
 
-/// What Automake and Meson read as 'skipped'.
+/// The exit status that Automake and Meson read as 'skipped'.
 const CANNOT: u8 = 77;
 
 fn main() -> ExitCode {
@@ -37,10 +38,6 @@ fn main() -> ExitCode {
         floor::child(&args[1..]);
     }
     let options = Options::parse();
-    if !options.bench {
-        println!("compare: skipped: nothing is measured unless `cargo bench` runs this");
-        return ExitCode::SUCCESS;
-    }
     if let Err(wrong) = check_rows(&options) {
         Options::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit();
     }
@@ -58,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why there is no result at all.
+/// Why there is no result.
 enum Stop {
     Cannot(String),
     Failed(String),
@@ -70,7 +67,7 @@ impl From<String> for Stop {
     }
 }
 
-/// A bound on a row that can never be there is a mistake in the command line, and two rows cannot share a name.
+/// Refuses a bound on a row that does not exist, and two rows of the same name.
 fn check_rows(options: &Options) -> Result<(), String> {
     let mut rows: BTreeSet<&str> = [THIS, THIS_SC].into_iter().chain(C_ROWS).collect();
     for (name, _) in &options.given {
@@ -88,13 +85,14 @@ fn check_rows(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Measures, reports and checks the bounds. True when everything held.
+/// Measures, prints the report and checks the bounds. Returns whether nothing failed and every bound holds.
 fn compare(options: &Options) -> Result<bool, Stop> {
     child::prepare()?;
+    let folder = programs::own_folder()?;
     let dir = tempfile::Builder::new()
         .prefix("compare-")
-        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-        .map_err(|e| format!("{}: {e}", env!("CARGO_TARGET_TMPDIR")))?;
+        .tempdir_in(&folder)
+        .map_err(|e| format!("{}: {e}", folder.display()))?;
     floor::round_trip(100, Cpus::Any, dir.path())
         .map_err(|reason| Stop::Cannot(format!("no bare round trip: {reason}")))?;
 

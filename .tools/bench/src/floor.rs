@@ -1,8 +1,8 @@
-//! The floor: what the kernel itself takes for one notification, and what each further call costs on top.
+//! The floor: the kernel's own time for one notification, and the time of each further call.
 //!
-//! The benchmark starts itself again as a child that does nothing but RECV and SEND on one side and mkdir on the other,
-//! so that the floor is measured like a program: pinned or not, with a time limit, in the same rounds. This room needs
-//! `unsafe` for the raw system calls; nothing else is in here.
+//! The benchmark starts its own file again as a child that does nothing but RECV and SEND on one side and mkdir on the
+//! other. So the floor is measured like a program: pinned or not, with a time limit, in the same rounds. The `unsafe`
+//! blocks of the benchmark that make raw system calls are in this module.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -24,30 +24,30 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 
 use crate::child::{self, Cpus, Output};
 
-/// The first argument that makes this program the floor's child.
+/// The first argument that tells this program to be the floor's child.
 pub const CHILD: &str = "--child-of-the-benchmark";
 
-/// A call whose price is measured: the ones that a supervisor may make beyond the floor.
+/// A call whose cost is measured: a supervisor may make these beyond the floor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priced {
-    /// The cheapest call there is, getppid: what entering the kernel costs.
+    /// getppid, the cheapest call: the cost of entering the kernel.
     Cheapest,
     /// SECCOMP_IOCTL_NOTIF_ID_VALID.
     IdValid,
-    /// pread64 of so many bytes on a kept descriptor of /proc/PID/mem.
+    /// pread64 of this many bytes from /proc/PID/mem, on a descriptor that stays open.
     Pread(u64),
     /// process_vm_readv of 256 bytes.
     VmRead,
     /// open of /proc/PID/mem and close.
     OpenClose,
-    /// A line written to /dev/null by the tracer, which has no filter.
+    /// A line that the tracer, which has no filter, writes to /dev/null.
     TracerWrite,
-    /// The same by the target, through its filter.
+    /// A line that the target writes, through its filter.
     TargetWrite,
 }
 
 impl Priced {
-    /// The form that the child takes as an argument and gives back as a key.
+    /// The text that is the child's argument and the key in its result.
     pub fn key(&self) -> String {
         match self {
             Self::Cheapest => "getppid".into(),
@@ -77,7 +77,7 @@ impl FromStr for Priced {
     }
 }
 
-/// Microseconds for one bare round trip: the average of `trips`.
+/// Microseconds for one bare round trip, the average of `trips` of them.
 ///
 /// # Errors
 /// One line that says what is wrong.
@@ -96,7 +96,7 @@ pub fn prices(calls: &[Priced], cpus: Cpus, dir: &Path) -> Result<BTreeMap<Strin
     ask(&args, cpus, dir)
 }
 
-/// Runs the child and reads its figures.
+/// Runs the child and reads the figures that it prints.
 fn ask(args: &[OsString], cpus: Cpus, dir: &Path) -> Result<BTreeMap<String, f64>, String> {
     let own = env::current_exe().map_err(|e| format!("own path: {e}"))?;
     let mut all = vec![OsString::from(CHILD)];
@@ -110,7 +110,7 @@ fn ask(args: &[OsString], cpus: Cpus, dir: &Path) -> Result<BTreeMap<String, f64
     serde_json::from_str(&said).map_err(|e| format!("floor's figures: {e}"))
 }
 
-/// The child's whole life. Exit status 77 where the kernel has no user notification.
+/// The child's `main`. Its exit status is 77 if the kernel has no user notification.
 pub fn child(args: &[String]) -> ! {
     let figures = match args {
         [what, trips] if what == "trips" => {
@@ -154,14 +154,14 @@ const NOTIFIED: c_long = libc::SYS_mkdir;
 )))]
 const NOTIFIED: c_long = libc::SYS_mkdirat;
 
-/// How often each priced call is made.
+/// How often each measured call is made.
 const REPEATS: u32 = 20_000;
-/// As long as one of the demonstration's lines.
+/// As long as a line of the demonstration.
 const LINE: [u8; 60] = [b'.'; 60];
-/// Readable memory of the target at a known place, larger than any read that is priced.
+/// Readable memory of the target at a known address, larger than any read that is measured.
 static PATH: [u8; 16384] = [b'/'; 16384];
 
-/// One notification from RECV to SEND, in a process that does it `trips` times.
+/// Measures one notification from RECV to SEND, the average of `trips` of them.
 fn measure_trips(trips: u32) -> io::Result<BTreeMap<String, f64>> {
     let mut target = Target::start(move |socket| {
         let start = Instant::now();
@@ -178,7 +178,7 @@ fn measure_trips(trips: u32) -> io::Result<BTreeMap<String, f64>> {
     Ok(BTreeMap::from([("trip".into(), target.figure()?)]))
 }
 
-/// Each call many times in a row, while one notification is held, so that the calls meet what they meet in a supervisor.
+/// Measures each call many times in a row while one notification is pending, as in a supervisor.
 fn measure_prices(calls: &[Priced]) -> io::Result<BTreeMap<String, f64>> {
     let target_writes = calls.contains(&Priced::TargetWrite);
     let mut target = Target::start(move |socket| {
@@ -203,7 +203,7 @@ fn measure_prices(calls: &[Priced]) -> io::Result<BTreeMap<String, f64>> {
     let name = format!("/proc/{}/mem", target.pid);
     let memory = File::open(&name)?;
     let name = CString::new(name)?;
-    let place = PATH.as_ptr() as usize;
+    let address = PATH.as_ptr() as usize;
     let mut buffer = vec![0_u8; PATH.len()];
     for call in calls {
         let start = Instant::now();
@@ -215,9 +215,9 @@ fn measure_prices(calls: &[Priced]) -> io::Result<BTreeMap<String, f64>> {
                 },
                 Priced::IdValid => listener.id_valid(id)?,
                 Priced::Pread(bytes) => {
-                    read_memory(&memory, place, buffer.get_mut(..*bytes as usize))?
+                    read_memory(&memory, address, buffer.get_mut(..*bytes as usize))?
                 }
-                Priced::VmRead => vm_read(target.pid, place, &mut buffer[..256])?,
+                Priced::VmRead => vm_read(target.pid, address, &mut buffer[..256])?,
                 Priced::OpenClose => {
                     // SAFETY: the name ends in NUL, and the descriptor is closed once.
                     unsafe {
@@ -242,44 +242,44 @@ fn measure_prices(calls: &[Priced]) -> io::Result<BTreeMap<String, f64>> {
     Ok(figures)
 }
 
-/// Microseconds for one of `count`.
+/// Microseconds since `start`, divided by `count`.
 fn micros(start: Instant, count: u32) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(count)
 }
 
-/// The process whose call is notified: a child with the filter, which hands its listener over at once.
+/// The target: a child that installs the filter and sends its listener at once.
 struct Target {
     pid: libc::pid_t,
     socket: UnixStream,
 }
 
 impl Target {
-    /// Forks; `work` is what the child does once it is filtered.
+    /// Forks. The child does `work` once it has its filter.
     fn start(work: impl FnOnce(&mut UnixStream) -> io::Result<()>) -> io::Result<Self> {
         let (socket, mut other) = UnixStream::pair()?;
-        // SAFETY: this process has one thread, so the child may do whatever it could have done itself.
+        // SAFETY: this process has one thread, so the child may do anything that this process may do.
         let pid = unsafe { libc::fork() };
         match pid {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 drop(socket);
                 let done = install().and_then(|listener| {
-                    hand_over(&other, &listener)?;
-                    // The tracer must hold the only copy: see seccomp_unotify(2).
+                    send_listener(&other, &listener)?;
+                    // Only the tracer may keep the listener open: see seccomp_unotify(2).
                     drop(listener);
                     work(&mut other)
                 });
                 if let Err(e) = &done {
                     eprintln!("floor's target: {e}");
                 }
-                // SAFETY: ends the child without the parent's exit handlers.
+                // SAFETY: ends the child and runs none of the parent's exit handlers.
                 unsafe { libc::_exit(done.map_or_else(|e| e.raw_os_error().unwrap_or(1), |()| 0)) }
             }
             pid => Ok(Self { pid, socket }),
         }
     }
 
-    /// A figure that the child reported.
+    /// Reads a figure that the child reports.
     fn figure(&mut self) -> io::Result<f64> {
         let mut bytes = [0; 8];
         self.socket.read_exact(&mut bytes)?;
@@ -296,12 +296,13 @@ impl Drop for Target {
     }
 }
 
-/// Reports microseconds for one of `count` to the tracer.
+/// Sends the microseconds since `start`, divided by `count`, to the tracer.
 fn report(socket: &mut UnixStream, start: Instant, count: u32) -> io::Result<()> {
     socket.write_all(&micros(start, count).to_ne_bytes())
 }
 
-/// Notify on the one call, allow every other. No architecture check: nothing but the code above runs under it.
+/// Installs a filter that notifies one call and allows every other. It does not check the architecture: only the code
+/// above runs under it.
 fn install() -> io::Result<OwnedFd> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -314,7 +315,7 @@ fn install() -> io::Result<OwnedFd> {
         statement(RETURN, libc::SECCOMP_RET_ALLOW),
     ];
     let fprog = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the program outlives the calls; the new descriptor belongs to nobody else.
+    // SAFETY: the program outlives the calls; the new descriptor has no other owner.
     unsafe {
         checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0, 0, 0).into())?;
         checked(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0, 0, 0).into())?;
@@ -329,7 +330,7 @@ fn install() -> io::Result<OwnedFd> {
 }
 
 /// Sends the listener's descriptor.
-fn hand_over(socket: &UnixStream, listener: &OwnedFd) -> io::Result<()> {
+fn send_listener(socket: &UnixStream, listener: &OwnedFd) -> io::Result<()> {
     let fds = [listener.as_raw_fd()];
     sendmsg::<()>(
         socket.as_raw_fd(),
@@ -341,11 +342,11 @@ fn hand_over(socket: &UnixStream, listener: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The call that is notified, refused as it must be.
+/// Makes the notified call, which the tracer must refuse.
 fn notified_call() -> io::Result<()> {
     const NAME: &[u8] = b"/nope\0";
     const MODE: c_uint = 0o600;
-    // SAFETY: the path ends in NUL; mkdirat takes the directory in front of it.
+    // SAFETY: the path ends in NUL. mkdirat has one argument before the path: the directory's descriptor.
     let made = unsafe {
         if NOTIFIED == libc::SYS_mkdirat {
             libc::syscall(NOTIFIED, libc::AT_FDCWD, NAME.as_ptr(), MODE)
@@ -360,16 +361,16 @@ fn notified_call() -> io::Result<()> {
     }
 }
 
-/// The listener with the two buffers that the kernel fills and reads.
+/// The listener, and the buffer into which the kernel writes a request.
 struct Listener {
     fd: OwnedFd,
     request: [u64; 64],
-    /// What the kernel writes, in bytes: as much is zeroed before each RECV.
+    /// The size of the kernel's request in bytes: this much is zeroed before each RECV.
     request_size: usize,
 }
 
 impl Listener {
-    /// Receives the descriptor and asks for the sizes.
+    /// Receives the descriptor and asks the kernel for the size of a request.
     fn receive(target: &Target) -> io::Result<Self> {
         let mut byte = [0];
         let mut data = [IoSliceMut::new(&mut byte)];
@@ -384,9 +385,9 @@ impl Listener {
             ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
             _ => None,
         });
-        // The target has said why, and ended.
+        // No descriptor: the target has printed the reason and ended.
         let fd = fd.ok_or(io::ErrorKind::Unsupported)?;
-        // SAFETY: the kernel has just made this descriptor for this process; the sizes are written into a whole struct.
+        // SAFETY: the kernel has just made this descriptor for this process, and writes the sizes into a whole struct.
         let (fd, sizes) = unsafe {
             let mut sizes: libc::seccomp_notif_sizes = std::mem::zeroed();
             checked(libc::syscall(
@@ -402,12 +403,12 @@ impl Listener {
         if listener.request_size > size_of_val(&listener.request) {
             return Err(io::Error::other("the kernel's request is larger than ever"));
         }
-        listener.wake_up_here();
+        listener.set_sync_wake_up();
         Ok(listener)
     }
 
-    /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, since Linux 6.6; older kernels say EINVAL, which is no matter.
-    fn wake_up_here(&self) {
+    /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6 and later. The result is ignored: the call only tunes latency.
+    fn set_sync_wake_up(&self) {
         const SYNC_WAKE_UP: c_ulong = 1;
         // SAFETY: this request takes its argument by value.
         unsafe {
@@ -417,7 +418,7 @@ impl Listener {
 
     /// RECV into a zeroed buffer; returns the notification's ID.
     fn receive_notification(&mut self) -> io::Result<u64> {
-        // SAFETY: the buffer is larger than `request_size`, and u64 may hold any bytes.
+        // SAFETY: the buffer is at least `request_size` bytes long, and any bytes are valid u64s.
         unsafe {
             std::ptr::write_bytes(self.request.as_mut_ptr().cast::<u8>(), 0, self.request_size);
         }
@@ -425,7 +426,7 @@ impl Listener {
         Ok(self.request[0])
     }
 
-    /// SEND of EPERM.
+    /// SEND, with EPERM.
     fn refuse(&self, id: u64) -> io::Result<()> {
         let mut response = libc::seccomp_notif_resp { id, val: 0, error: -libc::EPERM, flags: 0 };
         self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, (&raw mut response).cast())
@@ -436,41 +437,42 @@ impl Listener {
         self.control(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, (&raw mut id).cast())
     }
 
-    /// One request whose argument the kernel reads or writes.
+    /// One ioctl whose argument the kernel reads or writes.
     fn control(&self, request: libc::Ioctl, argument: *mut c_void) -> io::Result<()> {
-        // SAFETY: the callers pass what the request takes.
+        // SAFETY: the callers pass a pointer to what the request takes.
         checked(unsafe { libc::ioctl(self.fd.as_raw_fd(), request, argument) }.into()).map(drop)
     }
 }
 
-/// The null device, for writing only.
+/// Opens the null device for writing only.
 fn null() -> io::Result<File> {
     OpenOptions::new().write(true).open("/dev/null")
 }
 
-/// One line into the null device.
+/// Writes one line to the null device.
 fn write_line(null: &File) -> io::Result<()> {
-    // SAFETY: the line is as long as is said.
+    // SAFETY: pointer and length are those of the line.
     checked(unsafe { libc::write(null.as_raw_fd(), LINE.as_ptr().cast(), LINE.len()) } as c_long)
         .map(drop)
 }
 
-/// One read of another process's memory on a kept descriptor; there is no buffer for a read larger than any program's.
-fn read_memory(memory: &File, place: usize, buffer: Option<&mut [u8]>) -> io::Result<()> {
+/// Reads another process's memory through a descriptor that stays open. `buffer` is `None` if the read is larger than
+/// the memory at `address`.
+fn read_memory(memory: &File, address: usize, buffer: Option<&mut [u8]>) -> io::Result<()> {
     let buffer = buffer.ok_or(io::ErrorKind::InvalidInput)?;
-    memory.read_exact_at(buffer, place as u64)
+    memory.read_exact_at(buffer, address as u64)
 }
 
-/// One read of another process's memory without a descriptor.
-fn vm_read(pid: libc::pid_t, place: usize, buffer: &mut [u8]) -> io::Result<()> {
+/// Reads another process's memory without a descriptor.
+fn vm_read(pid: libc::pid_t, address: usize, buffer: &mut [u8]) -> io::Result<()> {
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let remote = libc::iovec { iov_base: place as *mut c_void, iov_len: buffer.len() };
-    // SAFETY: the buffer is as long as is said; the other side is checked by the kernel.
+    let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: buffer.len() };
+    // SAFETY: `local` is the buffer; the kernel checks the remote address.
     let got = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     checked(got as c_long).map(drop)
 }
 
-/// A negative result is an error.
+/// Turns a negative result into the error in errno.
 fn checked(result: c_long) -> io::Result<c_long> {
     if result < 0 {
         return Err(io::Error::last_os_error());

@@ -1,6 +1,6 @@
-//! The programs that are compared: where they come from, how they are built, and that each really is the demonstration.
+//! The programs that are compared: how they are found or built, and the check that each one is the demonstration.
 //!
-//! Running them is in `child.rs`, measuring them in `measure.rs`.
+//! `child.rs` runs them, `measure.rs` measures them.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,70 +12,77 @@ use serde::Serialize;
 
 use crate::child::{self, Cpus, Output};
 
-/// The row that every other one is compared with.
+/// The directory of the package that is measured.
+const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// The name of that package and of its program.
+const NAME: &str = "seccomp-notify-min";
+
+/// The row with which every other row is compared.
 pub const THIS: &str = "this";
-/// The name of this program's second row.
+/// The row of this program with its other backend.
 pub const THIS_SC: &str = "this-sc";
-/// The C builds' rows.
+/// The rows of the C builds.
 pub const C_ROWS: [&str; 3] = ["c-glibc", "c-glibc-static", "c-musl-static"];
 
-/// The path that every measured run asks for: outside /tmp/, so that it is refused and no file system plays a part.
+/// The directory of every measured run. It is not below /tmp, so the tracer refuses it and no file system is involved.
 pub const REFUSED: &str = "/nope";
 
-/// A program that is measured: a copy of its own, so that nobody else's use of the same file changes its memory figure.
+/// A program that is measured. It is a copy: a process that runs the original file shares its pages and would change the
+/// memory figure.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The row's name, as `--bound` takes it.
     pub row: String,
-    /// What it is, for the reader of the table.
+    /// The description in the table.
     pub title: String,
-    /// The copy.
+    /// The path of the copy.
     pub path: PathBuf,
     /// The size of the file in bytes, stripped.
     pub bytes: u64,
 }
 
-/// A row that is not in the table, and why.
+/// A row that is missing in the table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Missing {
     /// The row's name.
     pub row: String,
-    /// One line.
+    /// Why it is missing, in one line.
     pub reason: String,
 }
 
-/// Everything that is to be measured, and everything that cannot be.
+/// The programs to measure, and the rows that are missing.
 #[derive(Default)]
 pub struct Programs {
-    /// This program first.
+    /// The programs to measure, this program first.
     pub found: Vec<Program>,
-    /// Not built because something that it needs is not installed here: no failure.
+    /// Not built because something that the build needs is not installed. This is no failure.
     pub skipped: Vec<Missing>,
-    /// Did not build, or does not do what the demonstration does: a failure.
+    /// Not built for another reason, or not the demonstration. This is a failure.
     pub failed: Vec<Missing>,
 }
 
 impl Programs {
-    /// Builds or finds all of them, below `dir`.
+    /// Builds the programs, or finds those that are given, and copies them into `dir`.
     pub fn gather(dir: &Path, this: Option<&Path>, given: &[(String, PathBuf)]) -> Self {
         let mut programs = Self::default();
-        let add = |programs: &mut Self, row: &str, title: &str, built: Result<PathBuf, Lack>| {
-            let copied = built.and_then(|path| Ok(copy(&path, dir, row)?));
-            match copied {
-                Ok((path, bytes)) => programs.found.push(Program {
-                    row: row.into(),
-                    title: title.into(),
-                    path,
-                    bytes,
-                }),
-                Err(Lack::Skipped(reason)) => {
-                    programs.skipped.push(Missing { row: row.into(), reason })
+        let add =
+            |programs: &mut Self, row: &str, title: &str, built: Result<PathBuf, NoProgram>| {
+                let copied = built.and_then(|path| Ok(copy(&path, dir, row)?));
+                match copied {
+                    Ok((path, bytes)) => programs.found.push(Program {
+                        row: row.into(),
+                        title: title.into(),
+                        path,
+                        bytes,
+                    }),
+                    Err(NoProgram::Skipped(reason)) => {
+                        programs.skipped.push(Missing { row: row.into(), reason })
+                    }
+                    Err(NoProgram::Failed(reason)) => {
+                        programs.failed.push(Missing { row: row.into(), reason })
+                    }
                 }
-                Err(Lack::Failed(reason)) => {
-                    programs.failed.push(Missing { row: row.into(), reason })
-                }
-            }
-        };
+            };
 
         if let Some(path) = this {
             add(&mut programs, THIS, "this program, as given", Ok(path.into()));
@@ -104,7 +111,7 @@ impl Programs {
         programs
     }
 
-    /// Takes a program out and says why.
+    /// Takes a program out, and prints and records the reason.
     pub fn fail(&mut self, row: &str, reason: String) {
         eprintln!("{row}: {reason}");
         self.found.retain(|program| program.row != row);
@@ -113,24 +120,34 @@ impl Programs {
 }
 
 /// Why there is no program.
-enum Lack {
+enum NoProgram {
     Skipped(String),
     Failed(String),
 }
 
-impl From<String> for Lack {
+impl From<String> for NoProgram {
     fn from(reason: String) -> Self {
         Self::Failed(reason)
     }
 }
 
-/// The arguments of a run over `count` refused directories.
+/// The arguments of a run with `count` refused directories.
 pub fn refused(count: usize) -> Vec<OsString> {
     vec![REFUSED.into(); count]
 }
 
-/// Runs a program over `count` refused directories and reads what it said: a program that does not do the whole work is
-/// not worth a time.
+/// The directory in which the benchmark itself was built. Programs can be executed there, which a /tmp mounted with
+/// noexec does not allow, and `cargo clean` removes what an interrupted run leaves.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn own_folder() -> Result<PathBuf, String> {
+    let own = env::current_exe().map_err(|e| format!("own path: {e}"))?;
+    Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// Runs a program with `count` refused directories and checks its output: the time of a program that does not do the whole
+/// work must not be compared.
 ///
 /// # Errors
 /// One line that says what is wrong.
@@ -143,7 +160,7 @@ pub fn verify(program: &Program, count: usize, dir: &Path) -> Result<(), String>
     };
     let (out, err) = (read("out")?, read("err")?);
 
-    // Two lines at the start, three at the end, four for each directory.
+    // Two lines at the start, three at the end, and four for each directory.
     let expected = 5 + 4 * count;
     let lines = out.lines().count();
     if lines != expected {
@@ -167,38 +184,38 @@ pub fn verify(program: &Program, count: usize, dir: &Path) -> Result<(), String>
     Ok(())
 }
 
-/// `cargo build --release` of this package; with a feature it gets a target directory of its own, so that the two builds
+/// `cargo build --release` of the project. The build with a feature has its own target directory, so that the two builds
 /// do not replace each other.
-fn cargo_build(feature: Option<&str>) -> Result<PathBuf, Lack> {
+fn cargo_build(feature: Option<&str>) -> Result<PathBuf, NoProgram> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--release", "--bin", env!("CARGO_PKG_NAME")])
+        .current_dir(PROJECT)
+        .args(["build", "--release", "--bin", NAME])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null());
     if let Some(feature) = feature {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(feature);
+        let target = own_folder()?.join(feature);
         command.args(["--features", feature, "--target-dir"]).arg(target);
     }
     let built = captured(&mut command).map_err(|e| format!("{}: {e}", cargo.display()))?;
     if !built.status.success() {
-        return Err(Lack::Failed(format!("cargo build failed: {}", first_error(&built))));
+        return Err(NoProgram::Failed(format!("cargo build failed: {}", first_error(&built))));
     }
-    // Cargo knows where it put the program; a target triple or a configured directory may stand in the path.
+    // Cargo's messages name the program's path, which may contain a target triple or a configured directory.
     String::from_utf8_lossy(&built.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["target"]["kind"][0] == "bin")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| Lack::Failed("cargo build named no program".into()))
+        .ok_or_else(|| NoProgram::Failed("cargo build named no program".into()))
 }
 
-/// The C demonstration three times, in the order of [`C_ROWS`].
-fn c_builds(dir: &Path) -> [Result<PathBuf, Lack>; 3] {
+/// Builds the C demonstration three times, in the order of [`C_ROWS`].
+fn c_builds(dir: &Path) -> [Result<PathBuf, NoProgram>; 3] {
     let cc = env::var("CC").unwrap_or_else(|_| "cc".into());
     let musl_cc = env::var("MUSL_CC").unwrap_or_else(|_| "musl-gcc".into());
-    // On a system whose own C library is musl, cc builds the third row and nothing can build the first two.
+    // If the system's own C library is musl, cc builds the third row, and the first two cannot be built.
     let machine = captured(Command::new(&cc).arg("-dumpmachine"))
         .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
     let foreign = match &machine {
@@ -206,7 +223,9 @@ fn c_builds(dir: &Path) -> [Result<PathBuf, Lack>; 3] {
         _ => None,
     };
     let glibc = |name, flags: &[&str]| match foreign {
-        Some(machine) => Err(Lack::Skipped(format!("{cc} builds for {machine}, not for glibc"))),
+        Some(machine) => {
+            Err(NoProgram::Skipped(format!("{cc} builds for {machine}, not for glibc")))
+        }
         None => compile(&cc, flags, &dir.join(name)),
     };
     let musl_cc = if foreign.is_some() { &cc } else { &musl_cc };
@@ -217,9 +236,9 @@ fn c_builds(dir: &Path) -> [Result<PathBuf, Lack>; 3] {
     ]
 }
 
-/// One compiler run.
-fn compile(cc: &str, flags: &[&str], to: &Path) -> Result<PathBuf, Lack> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/demonstration.c");
+/// Compiles the C demonstration once.
+fn compile(cc: &str, flags: &[&str], to: &Path) -> Result<PathBuf, NoProgram> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("demonstration.c");
     let attempt = |headers: &[String]| {
         captured(
             Command::new(cc)
@@ -231,23 +250,24 @@ fn compile(cc: &str, flags: &[&str], to: &Path) -> Result<PathBuf, Lack> {
                 .arg(&source),
         )
     };
-    let missing = |e| Lack::Skipped(format!("{cc} cannot be run ({e})"));
+    let missing = |e| NoProgram::Skipped(format!("{cc} cannot be run ({e})"));
     let mut built = attempt(&[]).map_err(missing)?;
     if !built.status.success() {
-        // musl-gcc brings the C library's headers only; the kernel's are the system's, and come last of all.
+        // musl-gcc finds the headers of musl only. The kernel's headers are the system's; they must be searched last.
         built = attempt(&system_headers()).map_err(missing)?;
     }
     if built.status.success() {
         return Ok(to.into());
     }
-    Err(Lack::Skipped(format!(
+    Err(NoProgram::Skipped(format!(
         "{cc} -Os {} does not build it here: {}",
         flags.join(" "),
         first_error(&built)
     )))
 }
 
-/// Where the system's own compiler looks for the kernel's headers, as options that come after every other place.
+/// Options that make a compiler look for the kernel's headers where the system's own compiler does, after all other
+/// directories.
 fn system_headers() -> Vec<String> {
     let multiarch = captured(Command::new("cc").arg("-print-multiarch"))
         .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
@@ -258,12 +278,12 @@ fn system_headers() -> Vec<String> {
         .collect()
 }
 
-/// Runs a build tool to its end.
+/// Runs a build tool and returns its output.
 fn captured(command: &mut Command) -> std::io::Result<Captured> {
     command.stdin(Stdio::null()).output()
 }
 
-/// The first line of what a build tool complained about.
+/// The first error message of a build tool.
 fn first_error(tool: &Captured) -> String {
     let text = String::from_utf8_lossy(&tool.stderr);
     text.lines()
@@ -273,9 +293,9 @@ fn first_error(tool: &Captured) -> String {
         .to_owned()
 }
 
-/// Copies a program to a file of its own.
+/// Copies a program, and returns the copy's path and size.
 fn copy(from: &Path, dir: &Path, row: &str) -> Result<(PathBuf, u64), String> {
-    // A directory of their own: a row may be called as any other file is.
+    // In a directory of their own: a row's name may be the name of another file in `dir`.
     let dir = dir.join("programs");
     fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let to = dir.join(row);
@@ -283,7 +303,7 @@ fn copy(from: &Path, dir: &Path, row: &str) -> Result<(PathBuf, u64), String> {
     Ok((to, bytes))
 }
 
-/// Strips a copy of a given program, so that symbols do not count; one that cannot be stripped stays as it is.
+/// Strips the copy of a given program, so that symbols are not counted. A file that cannot be stripped stays as it is.
 fn strip(program: &mut Program) {
     let stripped = captured(Command::new("strip").arg(&program.path));
     if stripped.is_ok_and(|out| out.status.success())

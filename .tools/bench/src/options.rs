@@ -1,4 +1,4 @@
-//! The command line of the benchmark. What a bound means is in `bound.rs`.
+//! The command line of the benchmark. `bound.rs` has the bounds.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::bound::Bound;
 
 /// Compares this program with other builds of the same demonstration, and with the kernel's bare round trip.
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo bench --bench compare --", version)]
+#[command(bin_name = "cargo bench --", version)]
 pub struct Options {
     /// Further programs to measure, each in a row called NAME or as the file is; they must take the
     /// demonstration's options and print its transcript
@@ -48,13 +48,9 @@ pub struct Options {
     /// The processor for what is pinned [default: the last one allowed]
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
-
-    /// Passed by cargo bench; without it, as under cargo test, nothing is measured
-    #[arg(long, hide = true)]
-    pub bench: bool,
 }
 
-/// How the result is written.
+/// The format of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Aligned columns.
@@ -65,7 +61,7 @@ pub enum Format {
     Json,
 }
 
-/// A program with the name of its row.
+/// Parses `[NAME=]PROGRAM`: the row's name and the program.
 fn named(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) if !name.contains('/') => (name.to_owned(), path),
@@ -80,7 +76,7 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name, program(path)?))
 }
 
-/// A file that can be executed, found out before anything is measured.
+/// Parses the path of a program, and refuses a file that cannot be executed before anything is measured.
 fn program(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
     if path.is_dir() {
@@ -89,5 +85,27 @@ fn program(path: &str) -> Result<PathBuf, String> {
     match access(&path, AccessFlags::X_OK) {
         Ok(()) => Ok(path),
         Err(errno) => Err(format!("{}: {}", path.display(), errno.desc())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_cannot_be_measured_is_refused_at_once() {
+        for (arguments, part) in [
+            (&["mine=/no/such/file"][..], "/no/such/file: No such file"),
+            (&["/no/such/file"], "/no/such/file: No such file"),
+            (&["mine=Cargo.toml"], "Cargo.toml: Permission denied"),
+            (&["mine=src"], "src: is a directory"),
+            (&["--this", "/no/such/file"], "/no/such/file: No such file"),
+            (&["=/bin/sh"], "name is empty"),
+        ] {
+            let error = Options::try_parse_from([&["compare"], arguments].concat()).unwrap_err();
+            assert!(error.to_string().contains(part), "{arguments:?}: {error}");
+        }
+        let options = Options::try_parse_from(["compare", "mine=/bin/sh"]).unwrap();
+        assert_eq!(options.given, [("mine".to_owned(), Path::new("/bin/sh").to_owned())]);
     }
 }

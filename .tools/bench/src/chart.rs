@@ -1,5 +1,6 @@
-//! The comparison as a picture: a row a program, a column a figure, the bar's length the figure, and how many times this
-//! program's figure that is. It has a background of its own, so that it can be read on a light page and on a dark one.
+//! The comparison as a picture: one row for each program, one column for each figure. A bar's length is the figure; beside
+//! the bar is the figure divided by this program's figure. The picture has its own background, so that it can be read on a
+//! light page and on a dark page.
 
 use svg::Document;
 use svg::node::element::{Description, Group, Line, Rectangle, Style, Text, Title};
@@ -9,7 +10,7 @@ use crate::measure::Row;
 use crate::programs::{THIS, THIS_SC};
 use crate::report::{Report, figure, thousands};
 
-/// A column's figure, its two lines of heading.
+/// Each column's figure and the two lines of its heading.
 const COLUMNS: [(Column, &str, &str); 5] = [
     (Column::Pinned, "One processor", "µs a notification"),
     (Column::Unpinned, "Any processor", "µs a notification"),
@@ -24,11 +25,11 @@ const COLUMN: f64 = 148.0;
 const GAP: f64 = 18.0;
 const ROW: f64 = 42.0;
 const BAR: f64 = 9.0;
-/// Where the first row begins: title, one line below it, two lines of headings.
+/// Where the first row begins: below the title, the subtitle and two lines of headings.
 const TOP: f64 = 126.0;
 const FOOT: f64 = 58.0;
 
-/// Colours and letters. A page's preference for dark is followed where whatever shows the picture knows it.
+/// Colours and fonts. The picture is dark where the viewer supports `prefers-color-scheme` and prefers dark pages.
 const STYLE: &str = "
 text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif; }
 .card { fill: #ffffff; stroke: #d0d7de; }
@@ -56,7 +57,7 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neu
 }
 ";
 
-/// Draws it.
+/// Draws the picture.
 pub fn draw(report: &Report) -> Document {
     let rows = &report.results.rows;
     let count = COLUMNS.len() as f64;
@@ -134,7 +135,7 @@ pub fn draw(report: &Report) -> Document {
         .add(text(MARGIN, foot + 18.0, "small", &report.place()))
 }
 
-/// One column's bars.
+/// The bars of one column.
 fn bars(rows: &[Row], column: Column, x: f64, floor: Option<f64>) -> Group {
     let values = || rows.iter().filter_map(|row| row.figures.get(&column));
     let longest = values().map(|value| value.median).fold(0.0, f64::max);
@@ -147,7 +148,7 @@ fn bars(rows: &[Row], column: Column, x: f64, floor: Option<f64>) -> Group {
         let Some(value) = value else {
             continue;
         };
-        // Within a round where there are rounds; the reader's own division may differ in the last place.
+        // The median of the ratios within each round. The quotient of the two medians may differ in the last digit.
         let ratio = row.ratios.get(&column).map(|ratio| 1.0 / ratio.median);
         if let (Some(ratio), Some(_), false) = (ratio, ours, row.row == THIS) {
             group = group.add(text(x + COLUMN, y + 7.0, "times", &times(ratio)));
@@ -177,7 +178,7 @@ fn bars(rows: &[Row], column: Column, x: f64, floor: Option<f64>) -> Group {
     group
 }
 
-/// What the picture says, for those who do not see it.
+/// The picture's content as text, for screen readers.
 fn describe(rows: &[Row]) -> String {
     let line = |row: &Row| {
         let figures = COLUMNS.iter().map(|(column, head, unit)| {
@@ -188,7 +189,7 @@ fn describe(rows: &[Row]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join(" ")
 }
 
-/// This program's rows stand out.
+/// The CSS class: this program's rows have a colour of their own.
 fn class(base: &str, row: &Row) -> String {
     match row.row.as_str() {
         THIS | THIS_SC if base == "bar" => "bar this".into(),
@@ -211,7 +212,7 @@ fn bar(class: &str, x: f64, y: f64, length: f64) -> Rectangle {
         .set("rx", 1.5)
 }
 
-/// A ratio in as many places as say something.
+/// A ratio, with as many digits as are significant.
 fn times(ratio: f64) -> String {
     if ratio >= 9.95 {
         format!("{ratio:.0}×")

@@ -1,7 +1,7 @@
-//! How much memory the demonstration takes: the sum of Pss over its three processes while one path is delayed.
+//! The memory of the demonstration: the sum of Pss of its three processes while one path is delayed.
 //!
-//! Pss counts a page that N processes share as 1/N of a page to each of them, so that the sum over the three is what the
-//! program as a whole costs, and a shared C library costs only this program's part of it.
+//! Pss counts a page that N processes share as 1/N of a page for each of them. The sum over the three processes is the
+//! memory of the whole program; of a shared C library it contains only this program's part.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,10 +14,10 @@ use nix::unistd::Pid;
 use crate::child::{self, Output, command};
 use crate::programs::{Program, REFUSED};
 
-/// Longer than it takes to look; the processes are ended as soon as they were looked at.
+/// Longer than the measurement takes. The processes are killed right after it.
 const DELAY_SECONDS: &str = "20";
-/// How long a program may take to say that it delays.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a program may take until its tracer prints that it delays.
+const DELAY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a program until its tracer delays, and returns the sum in kB.
 ///
@@ -28,21 +28,21 @@ pub fn measure(program: &Program, dir: &Path) -> Result<f64, String> {
     let child = command(&program.path, &args, &Output::Keep(dir))?
         .spawn()
         .map_err(|e| format!("cannot start: {e}"))?;
-    let sum = look(Pid::from_raw(child.id().cast_signed()), &dir.join("out"));
+    let sum = sum_while_delayed(Pid::from_raw(child.id().cast_signed()), &dir.join("out"));
     child::reap(Duration::ZERO);
     sum
 }
 
-/// Waits for the right moment and adds up.
-fn look(parent: Pid, transcript: &Path) -> Result<f64, String> {
+/// Waits until the tracer delays, and adds up.
+fn sum_while_delayed(parent: Pid, transcript: &Path) -> Result<f64, String> {
     let start = Instant::now();
     while !fs::read_to_string(transcript).is_ok_and(|text| text.contains("Tracer: delaying")) {
-        if start.elapsed() > PATIENCE {
-            return Err(format!("the tracer did not delay within {} s", PATIENCE.as_secs()));
+        if start.elapsed() > DELAY_LIMIT {
+            return Err(format!("the tracer did not delay within {} s", DELAY_LIMIT.as_secs()));
         }
         sleep(Duration::from_millis(2));
     }
-    // The line may be printed in pieces; the first number follows at once.
+    // The C programs print the line in several writes, and the first number follows at once: wait until they are printed.
     sleep(Duration::from_millis(20));
 
     let mut processes = child::children(parent);
@@ -53,7 +53,7 @@ fn look(parent: Pid, transcript: &Path) -> Result<f64, String> {
     processes.into_iter().map(pss).sum()
 }
 
-/// One process's Pss in kB.
+/// The Pss of one process in kB.
 fn pss(pid: Pid) -> Result<f64, String> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;

@@ -1,6 +1,6 @@
-//! Running one program: pinned or not, with a time limit, and with nothing left running afterwards.
+//! Runs one program: pinned or not, with a time limit. No process of the program is left running afterwards.
 //!
-//! What the programs are is in `programs.rs`, what is made of the times in `measure.rs`.
+//! `programs.rs` finds the programs, `measure.rs` evaluates the times.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -15,47 +15,47 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sig
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, alarm};
 
-/// The longest that one run of one program may take. The slowest honest run takes about a second.
+/// The time limit of one run of one program. The slowest run takes about a second.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// Where a program may run.
+/// The processors on which a program may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpus {
-    /// On every processor that the benchmark itself was given.
+    /// Every processor on which the benchmark itself may run.
     Any,
-    /// On this one, with all its processes.
+    /// This processor, for all processes of the program.
     Only(usize),
 }
 
-/// What a program's output is for.
+/// Where a program's output goes.
 pub enum Output<'a> {
-    /// Nobody reads it: `/dev/null`, opened once and for writing only, as a shell does for `>/dev/null 2>&1`. That
-    /// matters: where standard error can also be read, glibc's perror makes five more system calls for each line, and
-    /// where the streams are two open files, this program makes one more.
+    /// To `/dev/null`, opened once and for writing only, as a shell does for `>/dev/null 2>&1`. Both matter: if standard
+    /// error can also be read, glibc's perror makes five more system calls for each line; if the two streams are two
+    /// open files, this program makes one more.
     Discard,
-    /// Standard output and standard error go to `out` and `err` in this directory.
+    /// To the files `out` and `err` in this directory.
     Keep(&'a Path),
 }
 
-/// Prepares this process for [`run`]: orphans come to it, and its own time limit interrupts it.
+/// Prepares this process for [`run`]: it becomes the parent of orphans, and its time limit interrupts it.
 ///
 /// # Errors
-/// The text of what the kernel refused.
+/// The call that failed, and its error.
 pub fn prepare() -> Result<(), String> {
     extern "C" fn interrupt(_: libc::c_int) {}
-    // No SA_RESTART: the signal has to end the wait that it finds.
+    // No SA_RESTART: the signal must interrupt a blocking wait.
     let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing, which is safe at any moment.
+    // SAFETY: the handler does nothing, so it is async-signal-safe.
     unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(|e| format!("sigaction: {e}"))?;
-    // An orphaned tracer is reparented to this process, which can then see it, wait for it and end it.
+    // An orphaned tracer becomes a child of this process, which can then find it, wait for it and kill it.
     set_child_subreaper(true).map_err(|e| format!("prctl(PR_SET_CHILD_SUBREAPER): {e}"))
 }
 
-/// Ends a wait after a while, and is called off when it goes out of scope.
+/// A time limit for blocking system calls. It ends when the value goes out of scope.
 pub struct TimeLimit;
 
 impl TimeLimit {
-    /// Starts the clock: after `limit`, rounded up to a second, a blocking system call returns EINTR.
+    /// Starts the time limit: after `limit`, in whole seconds and at least one, a blocking system call returns EINTR.
     pub fn start(limit: Duration) -> Self {
         let seconds = u32::try_from(limit.as_secs().max(1)).unwrap_or(u32::MAX);
         alarm::set(seconds);
@@ -69,10 +69,10 @@ impl Drop for TimeLimit {
     }
 }
 
-/// Makes a command of a program whose output is kept or not. Standard input is always empty.
+/// The command that starts a program. Standard input is always empty.
 ///
 /// # Errors
-/// The text of what could not be opened.
+/// The file that could not be opened, and why.
 pub fn command(program: &Path, args: &[OsString], output: &Output) -> Result<Command, String> {
     let writable = |path: &Path| -> Result<File, String> {
         OpenOptions::new()
@@ -94,22 +94,24 @@ pub fn command(program: &Path, args: &[OsString], output: &Output) -> Result<Com
     };
     let null = File::open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
     let mut command = Command::new(program);
+    // Cargo sets this variable for the benchmark, and with it the loader looks for the C library in four more directories.
+    command.env_remove("LD_LIBRARY_PATH");
     command.args(args).stdin(null).stdout(out).stderr(err);
     Ok(command)
 }
 
-/// How long a run took.
+/// The times of one run.
 pub struct Times {
-    /// From the start until the program that was started has exited.
+    /// From the start until the program's first process has exited.
     pub exit: Duration,
-    /// From the start until the last of its processes has ended, which the one that was started may not have waited for.
+    /// From the start until the program's last process has ended. The first process may not have waited for it.
     pub end: Duration,
 }
 
-/// Runs a program and returns how long that took. Everything that it left behind is waited for.
+/// Runs a program, waits for all its processes, and returns the times.
 ///
 /// # Errors
-/// A text: it could not be started, took too long, failed, or left a process running.
+/// One line: the program could not be started, took too long, failed, or left a process running.
 pub fn run(
     program: &Path,
     args: &[OsString],
@@ -117,17 +119,17 @@ pub fn run(
     output: &Output,
 ) -> Result<Times, String> {
     let mut command = command(program, args, output)?;
-    let place = Place::take(cpus)?;
+    let pinned = Pinned::to(cpus)?;
     let limit = TimeLimit::start(TIME_LIMIT);
     let start = Instant::now();
-    // Spawned without pre_exec, so that the standard library may use posix_spawn: a fork would copy this process's page
-    // tables first and so add the same cost to every program's start, which would flatter the slow ones.
+    // No pre_exec: without it the standard library uses posix_spawn. A fork would copy this process's page tables; that
+    // adds the same time to every program's start, and brings the ratios nearer to 1.
     let child = command.spawn().map_err(|e| format!("cannot start: {e}"))?;
     let pid = Pid::from_raw(child.id().cast_signed());
     let status = waitpid(pid, None);
     let exit = start.elapsed();
     drop(limit);
-    drop(place);
+    drop(pinned);
 
     let result = match status {
         Ok(WaitStatus::Exited(_, 0)) => Ok(()),
@@ -147,8 +149,8 @@ pub fn run(
     Ok(Times { exit, end })
 }
 
-/// Waits for whatever is left of a run, and ends what has not gone by itself after `grace`. Returns how many had to be
-/// ended.
+/// Waits for the remaining processes of a run, and kills those that have not ended after `grace`. Returns how many were
+/// killed.
 pub fn reap(grace: Duration) -> usize {
     if !grace.is_zero() {
         let _limit = TimeLimit::start(grace);
@@ -161,7 +163,7 @@ pub fn reap(grace: Duration) -> usize {
         }
     }
     let mut ended = 0;
-    // Killing one process hands its children to this one, so look again until nobody is left.
+    // The children of a killed process become children of this process, so repeat until there are none.
     loop {
         for pid in children(Pid::this()) {
             ended += usize::from(kill(pid, Signal::SIGKILL).is_ok());
@@ -173,7 +175,7 @@ pub fn reap(grace: Duration) -> usize {
     }
 }
 
-/// The children of a process, found through `/proc`. (`/proc/PID/task/TID/children` is not built into every kernel.)
+/// The children of a process, from `/proc/*/stat`: not every kernel has `/proc/PID/task/TID/children`.
 pub fn children(parent: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -181,7 +183,7 @@ pub fn children(parent: Pid) -> Vec<Pid> {
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| {
-            // The name, in parentheses, may hold anything; state and parent follow its last one.
+            // The process's name is in parentheses and may contain any bytes. State and parent follow the last parenthesis.
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             let mut fields =
                 stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
@@ -191,26 +193,26 @@ pub fn children(parent: Pid) -> Vec<Pid> {
         .collect()
 }
 
-/// The processors that this process may use, as the kernel numbers them.
+/// The numbers of the processors that this process may use.
 ///
 /// # Errors
-/// The text of what the kernel refused.
+/// The call that failed, and its error.
 pub fn allowed_cpus() -> Result<Vec<usize>, String> {
     let set = sched_getaffinity(Pid::this()).map_err(|e| format!("sched_getaffinity: {e}"))?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// Holds this process on one processor for as long as it lives. What is started meanwhile inherits the place.
-pub struct Place {
+/// Keeps this process on one processor until the value is dropped. A process that is started meanwhile inherits that.
+pub struct Pinned {
     before: Option<CpuSet>,
 }
 
-impl Place {
-    /// Goes where `cpus` says.
+impl Pinned {
+    /// Moves this process to the processor in `cpus`, or leaves it where it is for [`Cpus::Any`].
     ///
     /// # Errors
-    /// The text of what the kernel refused.
-    pub fn take(cpus: Cpus) -> Result<Self, String> {
+    /// The call that failed, and its error.
+    pub fn to(cpus: Cpus) -> Result<Self, String> {
         let Cpus::Only(cpu) = cpus else {
             return Ok(Self { before: None });
         };
@@ -223,10 +225,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Pinned {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // A failure here would show as pinned figures where unpinned ones are expected: stop rather than mislead.
+            // After a failure here all later figures would be pinned ones. Stop instead.
             sched_setaffinity(Pid::this(), before)
                 .expect("the processors that were allowed before");
         }

@@ -1,22 +1,22 @@
-//! Medians and how far the samples lie apart: all statistics of the benchmark, on top of `statrs`.
+//! The statistics of the benchmark: medians and ranges, with `statrs`.
 
 use serde::Serialize;
 use statrs::statistics::{Data, OrderStatistics};
 
-/// One figure: the median of its samples and the range in which the middle four fifths of them lie.
+/// One figure: the median of its samples and the range of the middle four fifths of them.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Summary {
-    /// Half of the samples are below.
+    /// The median.
     pub median: f64,
-    /// A tenth of the samples are below.
+    /// One tenth of the samples is below this value.
     pub low: f64,
-    /// A tenth of the samples are above.
+    /// One tenth of the samples is above this value.
     pub high: f64,
-    /// How many samples there were.
+    /// The number of samples.
     pub samples: usize,
 }
 
-/// Summarises samples; `None` when there are none.
+/// Summarises samples; `None` if there are none.
 pub fn summary(samples: &[f64]) -> Option<Summary> {
     if samples.is_empty() {
         return None;
@@ -30,7 +30,8 @@ pub fn summary(samples: &[f64]) -> Option<Summary> {
     })
 }
 
-/// Summarises the ratio of two programs round by round: what disturbs a whole round falls out of it.
+/// Summarises the ratios of two programs, round by round. A disturbance of a whole round affects both figures, and hardly
+/// the ratio.
 pub fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
     let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(o, t)| o / t).collect();
     summary(&ratios)
