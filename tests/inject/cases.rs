@@ -425,7 +425,8 @@ fn reached(role: Role, name: &str, nth: usize, side: Side) -> Until {
 impl Case {
     /// The target ends after the tracer.
     fn tracer_first(self) -> Self {
-        self.gate((Target, "exit_group", 1, Entry), Until::Ended(Tracer))
+        // The parent waits for both. Had both ended before it waits, the kernel could name the target first.
+        self.gate((Target, "exit_group", 1, Entry), reached(Parent, "wait4", 1, Exit))
     }
 
     /// The target ends when the tracer is in its last RECV, the nth.
