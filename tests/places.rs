@@ -874,6 +874,23 @@ fn ignored_signals_change_nothing() {
 }
 
 #[test]
+fn children_of_the_process_that_became_the_program_change_nothing() {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let environment = setup(|| {
+        // SAFETY: this process has one thread, and the child only ends.
+        let child = match unsafe { nix::unistd::fork() }? {
+            nix::unistd::ForkResult::Parent { child } => child,
+            // SAFETY: as above.
+            nix::unistd::ForkResult::Child => unsafe { libc::_exit(3) },
+        };
+        // It has ended, and the program is the one that may wait for it.
+        waitid(Id::Pid(child), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+        Ok(())
+    });
+    works_in("a child before the start", &environment, image());
+}
+
+#[test]
 fn blocked_signals_change_nothing() {
     let signals =
         [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGALRM, Signal::SIGPIPE];
