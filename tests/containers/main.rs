@@ -1,13 +1,13 @@
-//! The program in real containers: podman builds an image from Containerfile and runs it under its
-//! default seccomp profile and under others, each case a trial.
+//! The program in real containers: podman builds an image from Containerfile and runs it with its default seccomp profile and
+//! with others. Each case is a trial.
 //!
-//! `cargo test --test containers -- --ignored` installs podman where it can, builds and runs. Without
-//! `--ignored` nothing is installed or run. Images and containers live in a temporary folder of their own and
-//! are gone afterwards. `CONTAINERS_README=write` writes the table in README.md anew.
+//! `cargo test --test containers -- --ignored` installs podman if it can, builds the image and runs it. Without `--ignored`
+//! nothing is installed or run. Images and containers are in a temporary directory, which is removed afterwards.
+//! `CONTAINERS_README=write` writes the table in README.md.
 //!
-//! Where podman cannot run, the cases are reported as ignored, with what podman said.
+//! If podman cannot run, the cases are reported as ignored, with podman's message.
 
-// Half of them is for others only.
+// Only parts of these modules are used here.
 #[allow(dead_code)]
 #[path = "../common/document.rs"]
 mod document;
@@ -39,25 +39,25 @@ type Outcome = Result<(), String>;
 
 struct Case {
     name: &'static str,
-    /// Options of `podman run`; PROFILE/ stands for the folder with the profiles below.
+    /// Options of `podman run`. PROFILE is replaced by the directory with the profiles.
     options: &'static [&'static str],
-    judge: fn(i32, &str, &str) -> Outcome,
+    check: fn(i32, &str, &str) -> Outcome,
 }
 
 const MAIN_JOB: &[&str] = &["-K", "/tmp/x", "/bye"];
 
 const CASES: &[Case] = &[
-    Case { name: "root", options: &["--tmpfs=/tmp"], judge: main_job },
-    Case { name: "ordinary_user", options: &["--tmpfs=/tmp", "--user=1000:1000"], judge: main_job },
+    Case { name: "root", options: &["--tmpfs=/tmp"], check: main_job },
+    Case { name: "ordinary_user", options: &["--tmpfs=/tmp", "--user=1000:1000"], check: main_job },
     Case {
         name: "read_only_with_a_tmpfs_on_tmp",
         options: &["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"],
-        judge: main_job,
+        check: main_job,
     },
     Case {
         name: "no_tmp",
         options: &[],
-        judge: |status, stdout, stderr| {
+        check: |status, stdout, stderr| {
             ended(status, 0)?;
             transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
         },
@@ -65,7 +65,7 @@ const CASES: &[Case] = &[
     Case {
         name: "read_only_without_tmp",
         options: &["--read-only", "--read-only-tmpfs=false"],
-        judge: |status, stdout, stderr| {
+        check: |status, stdout, stderr| {
             ended(status, 0)?;
             transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
         },
@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
     Case {
         name: "all_capabilities_dropped",
         options: &["--tmpfs=/tmp", "--cap-drop=all"],
-        judge: main_job,
+        check: main_job,
     },
     Case {
         name: "ordinary_user_all_capabilities_dropped_no_new_privileges",
@@ -83,14 +83,14 @@ const CASES: &[Case] = &[
             "--cap-drop=all",
             "--security-opt=no-new-privileges",
         ],
-        judge: main_job,
+        check: main_job,
     },
     Case {
         name: "own_pid_namespace",
         options: &["--tmpfs=/tmp", "--pid=private"],
-        judge: |status, stdout, stderr| {
+        check: |status, stdout, stderr| {
             main_job(status, stdout, stderr)?;
-            // Few processes were in it before: the runtime's own.
+            // Only the runtime's own processes were in the namespace before.
             let target =
                 stdout.lines().find_map(|line| line.strip_prefix("Target process: PID = "));
             match target.and_then(|number| number.parse::<u32>().ok()) {
@@ -99,25 +99,25 @@ const CASES: &[Case] = &[
             }
         },
     },
-    Case { name: "hosts_pid_namespace", options: &["--tmpfs=/tmp", "--pid=host"], judge: main_job },
+    Case { name: "hosts_pid_namespace", options: &["--tmpfs=/tmp", "--pid=host"], check: main_job },
     Case {
         name: "no_seccomp_profile",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=unconfined"],
-        judge: main_job,
+        check: main_job,
     },
     Case {
         name: "profile_that_refuses_seccomp",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
-        judge: refused,
+        check: refused,
     },
     Case {
         name: "profile_that_does_not_know_seccomp",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/unknown.json"],
-        judge: refused,
+        check: refused,
     },
 ];
 
-/// Profiles that make seccomp(2) fail as a strict and as an old sandbox do.
+/// Profiles that make seccomp(2) fail with EPERM, as a strict sandbox does, and with ENOSYS, as an old one does.
 const PROFILES: &[(&str, u32)] = &[("refuse.json", 1), ("unknown.json", 38)];
 
 fn main() -> ExitCode {
@@ -136,7 +136,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
 
-    // From here on 'ignored' means that a case could not run.
+    // From here on 'ignored' means that a case could not be run.
     arguments.ignored = false;
     arguments.include_ignored = false;
     let podman = Podman::prepare();
@@ -191,9 +191,9 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Podman with a store of its own, and the image in it.
+/// Podman with its own store, which contains the image.
 struct Podman {
-    room: TempDir,
+    dir: TempDir,
     version: String,
     /// The image's size in bytes, with all that podman adds to the program.
     size: String,
@@ -209,20 +209,20 @@ impl Podman {
             Duration::from_secs(300),
         )
         .expect("the program can be built");
-        let room = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         for (name, errno) in PROFILES {
             let profile = format!(
                 r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
                     {{"names": ["seccomp"], "action": "SCMP_ACT_ERRNO", "errnoRet": {errno}}}]}}"#
             );
-            fs::write(room.path().join(name), profile).map_err(|error| error.to_string())?;
+            fs::write(dir.path().join(name), profile).map_err(|error| error.to_string())?;
         }
-        let mut podman = Self { room, version: String::new(), size: String::new() };
+        let mut podman = Self { dir, version: String::new(), size: String::new() };
         let version = host::checked(podman.command().arg("--version"), LIMIT)?;
         podman.version = String::from_utf8_lossy(&version).trim().replace(" version", "");
 
-        // What podman cannot do at all here is no fault of the Containerfile's.
-        let nothing = podman.room.path().join("Containerfile");
+        // If podman cannot build any image, the Containerfile is not at fault.
+        let nothing = podman.dir.path().join("Containerfile");
         fs::write(&nothing, "FROM scratch\nLABEL nothing=else\n")
             .map_err(|error| error.to_string())?;
         host::checked(
@@ -236,7 +236,7 @@ impl Podman {
         let size = podman.command().args(["image", "inspect", "--format", format, IMAGE]).output();
         let size = size.map_err(|error| error.to_string())?.stdout;
         podman.size = String::from_utf8_lossy(&size).trim().to_owned();
-        // Any failure of this one is podman's: the program only says its version.
+        // A failure of this run is podman's: the program only prints its version.
         let probe = podman.run(&[], &["-V"])?;
         match probe.status.code() {
             Some(0) => Ok(podman),
@@ -248,12 +248,12 @@ impl Podman {
         }
     }
 
-    /// Podman, by the means that need least of the host: files for layers, no systemd.
+    /// Podman, with options that need little from the host: layers as plain files, no systemd.
     fn command(&self) -> Command {
-        let room = self.room.path();
+        let dir = self.dir.path();
         let mut command = Command::new("podman");
-        command.current_dir(host::project()).arg("--root").arg(room.join("store"));
-        command.arg("--runroot").arg(room.join("run")).arg("--tmpdir").arg(room.join("tmp"));
+        command.current_dir(host::project()).arg("--root").arg(dir.join("store"));
+        command.arg("--runroot").arg(dir.join("run")).arg("--tmpdir").arg(dir.join("tmp"));
         command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime=runc"]);
         command.arg("--events-backend=none");
         command
@@ -262,20 +262,20 @@ impl Podman {
     fn run(&self, options: &[String], arguments: &[&str]) -> Result<Ran, String> {
         let mut command = self.command();
         command.args(["run", "--rm", "--network=none", "--log-driver=none", "--attach=stdout"]);
-        // Not more than an ordinary process may raise its limits to.
+        // Limits that an ordinary process may set.
         command.args(["--attach=stderr", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]);
         host::run(command.args(options).arg(IMAGE).args(arguments), LIMIT)
     }
 
     fn try_case(&self, case: &Case) -> Outcome {
-        let folder = self.room.path().display().to_string();
+        let folder = self.dir.path().display().to_string();
         let options: Vec<String> =
             case.options.iter().map(|option| option.replace("PROFILE", &folder)).collect();
         let ran = self.run(&options, MAIN_JOB)?;
         let (stdout, stderr) =
             (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         let status = ran.status.code().ok_or("podman was killed")?;
-        (case.judge)(status, &stdout, &stderr).map_err(|reason| {
+        (case.check)(status, &stdout, &stderr).map_err(|reason| {
             format!(
                 "{reason}\nstatus {status}\n--- standard output\n{stdout}--- standard error\n{stderr}"
             )
@@ -295,7 +295,7 @@ fn main_job(status: i32, stdout: &str, stderr: &str) -> Outcome {
     transcript::main_job(stdout, stderr, "/tmp/x")
 }
 
-/// This container cannot do it, and the reason is told.
+/// The program ended with status 77 and named the reason.
 fn refused(status: i32, _: &str, stderr: &str) -> Outcome {
     ended(status, 77)?;
     if !stderr.contains("a sandbox") {

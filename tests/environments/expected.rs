@@ -144,7 +144,7 @@ impl Expected {
             let target = [&[transcript::TARGET_PID], target, &[transcript::TARGET_ENDS]].concat();
             let tracer = [&[transcript::TRACER_PID], tracer].concat();
             let lines = Lines { target: &target, tracer: &tracer, parent, errors };
-            transcript::judge(came.stdout, came.stderr, &lines)
+            transcript::check(came.stdout, came.stderr, &lines)
         };
         let ended = [transcript::ENDED];
         match self {
@@ -188,7 +188,7 @@ impl Expected {
                     parent: &ended,
                     errors: &[&error],
                 };
-                transcript::judge(&stdout, came.stderr, &lines)?;
+                transcript::check(&stdout, came.stderr, &lines)?;
                 Ok(format!("worked, with the answer `{}`", &error["Target process: ".len()..]))
             }
             Self::Twice => {

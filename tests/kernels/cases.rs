@@ -1,5 +1,5 @@
-//! What is tried on each kernel, and what must come of it: a shell function for the machine (`init.sh`
-//! has its vocabulary) beside the judgement of its report, case by case, in the order in which they run.
+//! The cases that are run on each kernel, in their order. A case has a shell function for the machine, which uses the functions
+//! of `init.sh`, and a check of its report.
 
 use std::ffi::OsStr;
 
@@ -8,7 +8,7 @@ use crate::images::Architecture;
 use crate::machine::Report;
 use crate::transcript::{
     self, ENDED, Expected, GOT, KILLING, REFUSED, TARGET_ENDS, TARGET_PID, TRACER_ENDS, TRACER_PID,
-    judge,
+    check,
 };
 use crate::watched;
 
@@ -16,12 +16,12 @@ use crate::watched;
 pub struct Kernel {
     pub architecture: &'static Architecture,
     pub version: (u32, u32),
-    /// As the kernel itself gives it.
+    /// The release that the kernel itself reports.
     pub release: String,
 }
 
 impl Kernel {
-    /// Whether it is at least of that version.
+    /// Whether it is this version or a later one.
     pub fn since(&self, major: u32, minor: u32) -> bool {
         self.version >= (major, minor)
     }
@@ -31,60 +31,59 @@ type Outcome = Result<(), String>;
 
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// A trial's name ends with it, and it is the shell function's.
+    /// The end of the trial's name, and the name of the shell function.
     pub name: &'static str,
     script: &'static str,
-    judge: Judge,
+    check: Check,
 }
 
 #[derive(Clone, Copy)]
-enum Judge {
+enum Check {
     Case(fn(&Kernel, &Report) -> Outcome),
-    /// One that tests/common/promises.rs has.
+    /// A promise of tests/common/promises.rs.
     Promise(fn(&OsStr) -> Promise),
 }
 
 impl Case {
-    /// Judges what was reported of it.
-    pub fn judge(&self, kernel: &Kernel, report: &Report) -> Outcome {
-        match self.judge {
-            Judge::Case(judge) => judge(kernel, report),
-            Judge::Promise(of) => {
+    /// Checks the case's report.
+    pub fn check(&self, kernel: &Kernel, report: &Report) -> Outcome {
+        match self.check {
+            Check::Case(check) => check(kernel, report),
+            Check::Promise(of) => {
                 ended(report, 0)?;
                 silent(report)?;
-                watched::judge(of, kernel, &report.stdout, &report.facts)
+                watched::check(of, kernel, &report.stdout, &report.facts)
             }
         }
     }
 
-    /// Whether what it reports is for people too.
+    /// Whether its standard output is text, and not records.
     pub fn is_text(&self) -> bool {
-        matches!(self.judge, Judge::Case(_))
+        matches!(self.check, Check::Case(_))
     }
 }
 
-/// All cases, in the order in which they run: what is promised of the transcript, and what is tried on
-/// machines alone.
+/// All cases, in their order: the promises about the transcript, and the cases that are run only on these machines.
 pub fn all() -> impl Iterator<Item = Case> {
-    let promised = |&(name, of)| Case { name, script: "watched $1", judge: Judge::Promise(of) };
+    let promised = |&(name, of)| Case { name, script: "watched $1", check: Check::Promise(of) };
     promises::ALL.iter().map(promised).chain(CASES.iter().copied())
 }
 
 const fn case(
     name: &'static str,
     script: &'static str,
-    judge: fn(&Kernel, &Report) -> Outcome,
+    check: fn(&Kernel, &Report) -> Outcome,
 ) -> Case {
-    Case { name, script, judge: Judge::Case(judge) }
+    Case { name, script, check: Check::Case(check) }
 }
 
-/// The program as the first process of the machine: a boot of its own, with nothing but the program
-/// and an empty /tmp in the initramfs.
+/// The program as the first process of the machine. This is a separate boot, with only the program and an empty /tmp in the
+/// initramfs.
 pub const AS_INIT: &str = "the_program_as_init";
-/// Its arguments, on the kernel's command line.
+/// The program's arguments, on the kernel's command line.
 pub const AS_INIT_PARAMETERS: &str = "rdinit=/seccomp-notify-min -- -K /tmp/x /bye";
 
-/// The case that needs a 32-bit program, which may not be had.
+/// The case that needs a 32-bit program, which may not be available.
 pub const FOREIGN: &str = "a_32_bit_program_under_the_filter";
 
 const CASES: &[Case] = &[
@@ -109,7 +108,7 @@ const CASES: &[Case] = &[
                     "/tmp/late: absent",
                 ],
             )?;
-            judge(
+            check(
                 &report.stdout,
                 &report.stderr,
                 &Expected {
@@ -176,7 +175,7 @@ const CASES: &[Case] = &[
                 report,
                 &["/tmp/x: directory 600 root", "/made: directory 600 root", "/bye: absent"],
             )?;
-            judge(
+            check(
                 &report.stdout,
                 &report.stderr,
                 &Expected {
@@ -231,7 +230,7 @@ const CASES: &[Case] = &[
             )
         },
     ),
-    // Linux 5.19: a call that was received is not taken away by a signal that has a handler.
+    // Linux 5.19 and later: a signal with a handler does not interrupt a call that was received.
     case(
         "signal_during_the_delay_of_a_killable_wait",
         "background -w -K -d 2 /tmp/x
@@ -261,7 +260,7 @@ const CASES: &[Case] = &[
         |_, report| {
             ended(report, 1)?;
             found(report, &["/tmp/x: absent"])?;
-            judge(
+            check(
                 &report.stdout,
                 &report.stderr,
                 &Expected {
@@ -355,7 +354,7 @@ const CASES: &[Case] = &[
         nothing_started(report)?;
         told(report, "seccomp-notify-min: missing operand\nTry 'seccomp-notify-min --help'")
     }),
-    // The same program, without the filter; a native one, with it; and then the foreign one.
+    // A 32-bit program without the filter, a native program with it, and then the 32-bit program with it.
     case(
         FOREIGN,
         "/bin32/true; echo \"unfiltered: $?\" >&3
@@ -406,7 +405,7 @@ const CASES: &[Case] = &[
             main_job(report, "/tmp/x")
         },
     ),
-    // Yama's scope 3 stays until the machine ends: nothing may follow these two.
+    // Yama's scope 3 cannot be changed any more: these two cases must be the last.
     case(
         "user_where_yama_allows_none",
         "yama 3; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x",
@@ -436,15 +435,15 @@ pub fn init() -> String {
         .replace("in @NAMES@;", &format!("in {};", names.join(" ")))
 }
 
-/// Judges the console of the machine whose first process the program was: its transcript, and how the
-/// kernel mourned it.
-pub fn judge_as_init(console: &str) -> Outcome {
-    let last_words = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000";
-    // The program waits until the console has sent everything: the kernel mourns it after that.
-    let Some((said, _)) = console.split_once(last_words) else {
-        return Err(format!("no '{last_words}' on the console:\n{console}"));
+/// Checks the console of the machine whose first process was the program: the transcript, and the exit status in the kernel's
+/// panic.
+pub fn check_as_init(console: &str) -> Outcome {
+    let panic = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000";
+    // The panic comes after the whole transcript: the program waits until the console has sent everything.
+    let Some((said, _)) = console.split_once(panic) else {
+        return Err(format!("no '{panic}' on the console:\n{console}"));
     };
-    // Standard output and standard error are one console; other lines are the kernel's and the firmware's.
+    // Both streams are the console. Other lines on it are those of the kernel and the firmware.
     let ours = |line: &&str| {
         line.is_empty()
             || ["Target process: ", "Tracer: ", "Parent: "].iter().any(|p| line.starts_with(p))
@@ -455,7 +454,7 @@ pub fn judge_as_init(console: &str) -> Outcome {
         return Err(format!("target or tracer said nothing:\n{console}"));
     };
     let mut said: Vec<&str> = said[target.min(tracer)..].lines().filter(ours).collect();
-    // The kernel's lines may stand behind blank ones of its own.
+    // The kernel may print blank lines before its own.
     while said.last().is_some_and(|line| line.is_empty()) {
         said.pop();
     }
@@ -468,7 +467,7 @@ pub fn judge_as_init(console: &str) -> Outcome {
     main_job(&report, "/tmp/x")
 }
 
-// The words of the judgements.
+// Checks that the cases share.
 
 fn ended(report: &Report, status: u32) -> Outcome {
     if report.status != status {
@@ -506,30 +505,30 @@ fn nothing_started(report: &Report) -> Outcome {
     Ok(())
 }
 
-/// This system cannot do it, and the reason is told.
+/// The program ended with status 77 and printed this reason.
 fn refused(report: &Report, reason: &str) -> Outcome {
     ended(report, 77)?;
     told(report, reason)
 }
 
-/// The transcript of `-K PATH /bye` with a PATH beneath /tmp.
+/// Checks the transcript of `-K PATH /bye` with a PATH beneath /tmp.
 fn main_job(report: &Report, path: &str) -> Outcome {
     transcript::main_job(&report.stdout, &report.stderr, path)
 }
 
-/// The main job, done by an ordinary user.
+/// Checks the main job, run by an ordinary user.
 fn by_user(_: &Kernel, report: &Report) -> Outcome {
     ended(report, 0)?;
     found(report, &["/tmp/x: directory 600 user"])?;
     main_job(report, "/tmp/x")
 }
 
-/// The transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp.
+/// Checks the transcript of `-K /tmp/x /bye` if nothing can be made beneath /tmp.
 fn beneath_tmp_fails(report: &Report, error: &str) -> Outcome {
     transcript::beneath_tmp_fails(&report.stdout, &report.stderr, error)
 }
 
-/// The transcript of one run for /tmp/x alone, given what target and tracer say about it.
+/// Checks the transcript of a run with /tmp/x as the only path, given the lines of target and tracer about it.
 fn one_path(
     report: &Report,
     target: &[&str],
@@ -538,7 +537,7 @@ fn one_path(
     errors: &[&str],
 ) -> Outcome {
     let announced = [TARGET_PID, "Target process: about to make directory \"/tmp/x\""];
-    judge(
+    check(
         &report.stdout,
         &report.stderr,
         &Expected {
@@ -550,7 +549,7 @@ fn one_path(
     )
 }
 
-/// The measurement's form, and that its numbers fit together.
+/// Checks the format of the measuring mode's report, and that its numbers agree.
 fn measured(stdout: &str, count: u32) -> Outcome {
     let number = |start: &str, end: &str| -> Option<f64> {
         let line = stdout.lines().find(|line| line.starts_with(start) && line.ends_with(end))?;

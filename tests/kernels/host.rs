@@ -1,5 +1,4 @@
-//! What the host is asked for: commands with a time limit, Debian's packages, a place for downloads.
-//! Nothing here knows what is tested.
+//! Commands with a time limit, Debian's packages and a cache for downloads. This module does not depend on the program.
 
 use std::env;
 use std::fs;
@@ -13,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
-/// What a command left behind.
+/// The result of a command.
 pub struct Ran {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
 
-/// Runs `command` to its end and kills it, with all that it started, when `limit` is over.
+/// Runs `command`. If it has not ended after `limit`, kills it and all processes that it started.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     // SAFETY: between fork and exec only one system call is made.
     unsafe {
-        // Whoever interrupts the tests leaves no machine running.
+        // If the tests are interrupted, no machine stays running.
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
     let mut child = command
@@ -38,7 +37,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let ended = wait(&mut child, limit);
-    // The whole group: a descendant that held a pipe open would keep the readers waiting.
+    // The whole group: as long as a descendant has a pipe open, the readers wait.
     let group = Pid::from_child(&child);
     let _ = kill_process_group(group, Signal::KILL);
     let ended = match ended {
@@ -50,7 +49,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     match ended {
         Ok(status) => Ok(Ran { status, stdout, stderr }),
         Err(_) => Err(format!(
-            "{name} did not end within {} s; so far it said:\n{}{}",
+            "{name} did not end within {} s; its output so far:\n{}{}",
             limit.as_secs(),
             String::from_utf8_lossy(&stdout),
             String::from_utf8_lossy(&stderr)
@@ -58,7 +57,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ran, String> {
     }
 }
 
-/// The child's status, or nothing once `limit` is over.
+/// The child's status; `None` if it has not ended after `limit`.
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let start = Instant::now();
     while start.elapsed() < limit {
@@ -80,7 +79,7 @@ fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> thread::JoinHandle<Vec<u8
     })
 }
 
-/// Runs `command` and returns what it wrote; an error status is an error, told with its last lines.
+/// Runs `command` and returns its standard output. If it fails, the error has the last lines of standard error.
 pub fn checked(command: &mut Command, limit: Duration) -> Result<Vec<u8>, String> {
     let ran = run(command, limit)?;
     if ran.status.success() {
@@ -93,18 +92,17 @@ pub fn checked(command: &mut Command, limit: Duration) -> Result<Vec<u8>, String
     Err(format!("{name}: {}: {last}", ran.status))
 }
 
-/// How long a mirror may be waited for, all downloads of one run together: from one that does not
-/// answer nothing more is asked for then.
-const PATIENCE: Duration = Duration::from_secs(420);
-/// How many seconds one download may stand still.
+/// The time limit for all downloads of one run together. After that, a mirror that does not answer is not asked any more.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(420);
+/// How many seconds a download may make no progress.
 pub const STANDSTILL: &str = "20";
 
-/// Runs a command that downloads, within what is left of the patience.
+/// Runs a command that downloads, within the time that is left.
 pub fn download(command: &mut Command) -> Result<Vec<u8>, String> {
     static WAITED: Mutex<Duration> = Mutex::new(Duration::ZERO);
     let mut waited = WAITED.lock().map_err(|_| "a download panicked")?;
-    let Some(left) = PATIENCE.checked_sub(*waited).filter(|left| !left.is_zero()) else {
-        let seconds = PATIENCE.as_secs();
+    let Some(left) = DOWNLOAD_LIMIT.checked_sub(*waited).filter(|left| !left.is_zero()) else {
+        let seconds = DOWNLOAD_LIMIT.as_secs();
         return Err(format!("the mirror was waited for for {seconds} s, which is enough"));
     };
     let start = Instant::now();
@@ -113,10 +111,9 @@ pub fn download(command: &mut Command) -> Result<Vec<u8>, String> {
     outcome
 }
 
-/// Sees to it that Debian's `packages` are installed: installs what is missing if we are root, and
-/// otherwise says what is missing.
+/// Installs those of Debian's `packages` that are missing. Without root, the error names them.
 pub fn install(packages: &[&str]) -> Result<(), String> {
-    // One at a time, and whether the lists are up to date.
+    // The lock lets one installation run at a time. The value tells whether the lists are up to date.
     static UPDATED: Mutex<bool> = Mutex::new(false);
     let mut updated = UPDATED.lock().map_err(|_| "an installation panicked")?;
     let missing: Vec<&str> = packages.iter().copied().filter(|p| !is_installed(p)).collect();
@@ -139,8 +136,8 @@ pub fn install(packages: &[&str]) -> Result<(), String> {
     };
     let mut wanted = vec!["install", "-y", "--no-install-recommends"];
     wanted.extend(&missing);
-    // Old lists may know packages that the mirror has no more, or a compiler that is too old for us. Where the
-    // mirror does not answer, the lists that are there may do.
+    // Old lists may name packages that the mirror does not have any more, or a compiler that is too old. If the mirror does
+    // not answer, try the lists that exist.
     if !*updated {
         if let Err(reason) = download(&mut apt(&["update"])) {
             eprintln!("apt-get update: {reason}");
@@ -148,7 +145,7 @@ pub fn install(packages: &[&str]) -> Result<(), String> {
         *updated = true;
     }
     download(apt(&wanted).arg("--download-only"))?;
-    // Apart from the download: this is not to be interrupted in the midst of it.
+    // A separate step after the download: an installation must not be interrupted.
     checked(&mut apt(&wanted), Duration::from_secs(400))?;
     Ok(())
 }
@@ -161,7 +158,7 @@ fn is_installed(package: &str) -> bool {
     query.is_ok_and(|status| status == b"installed")
 }
 
-/// Where downloads are kept from one run to the next: outside the work tree.
+/// The directory in which downloads are kept from one run to the next, outside the work tree.
 pub fn cache() -> Result<PathBuf, String> {
     let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),

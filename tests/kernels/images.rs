@@ -1,6 +1,6 @@
-//! The architectures, and how the images for each are made here: the program by .tools/release, and it is taken out
-//! of the archive that a user would get; with the toolchain's own target where it has it, and otherwise with Debian's
-//! compiler and a `core` built along.
+//! The architectures, and how the images for each are built. .tools/release builds the program, which is taken out of the archive
+//! that users get. The compiler is the toolchain's own, if that has the target, and otherwise Debian's, which also builds
+//! `core`.
 
 use std::env;
 use std::fs;
@@ -26,7 +26,7 @@ pub struct Architecture {
     pub console: &'static str,
     /// The 32-bit architecture whose programs its kernels run, as Debian names it, or why there is none.
     pub foreign: Result<&'static str, &'static str>,
-    /// The most bytes that the program's image may have: what was measured, and a little room.
+    /// The maximal size of the program's image in bytes: a little more than was measured.
     pub budget: u64,
 }
 
@@ -65,30 +65,30 @@ pub const ARCHITECTURES: &[Architecture] = &[
     },
 ];
 
-/// What is packed into the initramfs beside busybox.
+/// The programs in the initramfs, except busybox.
 pub struct Images {
-    /// The program itself, out of its release archive.
+    /// The program, from its release archive.
     pub program: Vec<u8>,
     /// The helper that runs another program under the project's filter.
     pub under_filter: Vec<u8>,
-    /// The helper that runs the program by a plan and tells what it writes.
+    /// The helper that runs the program according to a plan and records what it writes.
     pub watch: Vec<u8>,
-    /// How they were built, in a few words.
+    /// How the images were built, in a few words.
     pub how: String,
 }
 
 /// Why there are no images.
 #[derive(Clone)]
 pub enum Unbuilt {
-    /// There is nothing to build them with, for this reason.
+    /// There is no toolchain for this architecture, for this reason.
     NoToolchain(String),
-    /// The build failed, which is the project's fault.
+    /// The build failed, which is a fault of the project.
     Failed(String),
 }
 
 /// Builds the images for `architecture`.
 pub fn build(architecture: &Architecture) -> Result<Images, Unbuilt> {
-    // A packaged crate has no other packages in it.
+    // A packaged crate does not contain other packages.
     for folder in [".tools/release", "tests/kernels/under-filter", "tests/kernels/watch"] {
         if !host::project().join(folder).is_dir() {
             let reason = format!("{folder} is not in this copy of the project");
@@ -109,9 +109,9 @@ fn build_with(toolchain: &Toolchain, architecture: &Architecture) -> Result<Imag
 }
 
 enum Toolchain {
-    /// It has the target's `core`.
+    /// The toolchain in use, which has the target's `core`.
     Own,
-    /// It has not; its linker is all that is used of it.
+    /// Debian's compiler, with the linker of the toolchain in use.
     Debian { linker: PathBuf },
 }
 
@@ -154,7 +154,7 @@ impl Toolchain {
     fn released(&self, architecture: &Architecture) -> Result<Vec<u8>, String> {
         let target = build_folder(architecture);
         let manifest = host::project().join(".tools/release/Cargo.toml");
-        // The tool by the toolchain's own, whoever builds the program; it is the same for all.
+        // The toolchain in use builds the tool, also if Debian's compiler builds the program.
         let tools = host::project().join("target/kernels/tool");
         let tool = tools.join("debug/seccomp-notify-min-release");
         checked(
@@ -187,7 +187,7 @@ impl Toolchain {
         checked(tar.arg("-xzOf").arg(archive).arg(format!("{folder}/{NAME}")), LIMIT)
     }
 
-    /// Builds the helper of that name.
+    /// Builds a helper.
     fn helper(&self, architecture: &Architecture, name: &str) -> Result<Vec<u8>, String> {
         let target = build_folder(architecture);
         let mut cargo = match self {
@@ -210,12 +210,12 @@ impl Toolchain {
     }
 }
 
-/// Where all for `architecture` is built: cargo lets nobody else build in the same folder.
+/// The target directory of an architecture. There are several, since cargo locks the one that it builds in.
 fn build_folder(architecture: &Architecture) -> PathBuf {
     host::project().join("target/kernels").join(architecture.name)
 }
 
-/// Lets cargo, or who starts it, build with Debian's compiler and this linker.
+/// Makes cargo, or a program that starts cargo, build with Debian's compiler and this linker.
 fn by_debian<'a>(
     command: &'a mut Command,
     architecture: &Architecture,
@@ -228,7 +228,7 @@ fn by_debian<'a>(
         .env(format!("CARGO_TARGET_{variable}_LINKER"), linker)
 }
 
-/// Takes away what cargo set for this test and what is not meant for the one that it starts.
+/// Removes variables that cargo set for this test, and variables that the started program must not use.
 fn without_ours(command: &mut Command) -> &mut Command {
     for (variable, _) in env::vars_os() {
         let variable = variable.to_string_lossy();
@@ -236,7 +236,7 @@ fn without_ours(command: &mut Command) -> &mut Command {
             command.env_remove(&*variable);
         }
     }
-    // Either would replace the flags of the project's configuration.
+    // Both would replace the flags of the project's configuration.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command.env_remove("RUSTUP_TOOLCHAIN")
 }

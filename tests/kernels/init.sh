@@ -1,13 +1,13 @@
 #!/bin/busybox sh
-# The first process of the virtual machine: runs each case in a time limit of its own and frames what
-# it left behind for the host, which alone judges. The cases' functions stand where @CASES@ does and
-# their names where @NAMES@ does, put there by cases.rs. As the second process it is one case.
+# The first process of the virtual machine. It runs each case with a time limit and prints the case's report between markers. The
+# host checks the report. cases.rs replaces @CASES@ by the cases' functions and @NAMES@ by their names. With an argument, the
+# script runs this case.
 
 PATH=/bin
 P=/seccomp-notify-min
 YAMA=/proc/sys/kernel/yama/ptrace_scope
 
-# What a case is written with. Its outcome is `status`; what it writes to descriptor 3 are facts.
+# The functions that the cases use. A case sets `status`, and writes facts to descriptor 3.
 
 run() {
     "$P" "$@"
@@ -27,9 +27,9 @@ facts() {
         if [ -e "$path" ]; then stat -c '%n: %F %a %U' "$path"; else echo "$path: absent"; fi
     done >&3
 }
-# A run in the background, with its output kept aside for await and number_of, until collect.
+# Starts a run in the background. await and number_of read its output, collect prints it.
 background() {
-    # Emptied here already, or await might see what an earlier case left.
+    # Empty the file first, so that await does not read the output of an earlier case.
     : >/run/kept.out
     "$P" "$@" >/run/kept.out 2>/run/kept.err 3>&- &
     job=$!
@@ -38,7 +38,7 @@ await() {
     tries=500
     until grep -q "$1" /run/kept.out; do
         tries=$((tries - 1))
-        # One that has ended executes nothing any more.
+        # A process that has ended has no /proc/PID/exe.
         if [ $tries = 0 ] || [ ! -e "/proc/$job/exe" ]; then
             grep -q "$1" /run/kept.out || echo "no '$1' came" >&3
             break
@@ -55,12 +55,12 @@ collect() {
     cat /run/kept.out
     cat /run/kept.err >&2
 }
-# The processes that execute the program or the helper, but for those that have ended.
+# The PIDs of the processes that run the program or a helper.
 ours() {
     ls -l /proc/[0-9]*/exe 2>/dev/null |
         sed -n 's,.* /proc/\([0-9]*\)/exe -> .*\(seccomp-notify-min\|under-filter\|unreadable\|watch\).*,\1,p'
 }
-# Gives them three seconds to end.
+# Waits up to three seconds until there are no such processes.
 await_none() {
     tries=150
     while [ -n "$(ours)" ] && [ $tries -gt 0 ]; do
@@ -69,8 +69,8 @@ await_none() {
     done
 }
 
-# A promise of the transcript: its plans, all at once, each watched write by write. The records are much that is
-# alike: they are packed.
+# A promise about the transcript: runs all its plans at the same time, and records every write. The records are compressed, since
+# they repeat themselves.
 watched() {
     status=0
     jobs=

@@ -1,7 +1,7 @@
-//! Packs an initramfs: an archive in cpio's "newc" form, as the kernel unpacks it at boot
+//! Packs an initramfs: an archive in cpio's "newc" format, which the kernel unpacks at boot
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 
-/// An archive in the making.
+/// An archive that is not yet complete.
 #[derive(Default)]
 pub struct Initramfs {
     bytes: Vec<u8>,
@@ -12,12 +12,12 @@ const DIRECTORY: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 
 impl Initramfs {
-    /// Adds a directory with the permissions `mode`; its parent must be there already.
+    /// Adds a directory with the permissions `mode`; its parent must have been added before.
     pub fn directory(&mut self, name: &str, mode: u32) -> &mut Self {
         self.entry(name, DIRECTORY | mode, &[])
     }
 
-    /// Adds an executable file; its parent must be there already.
+    /// Adds an executable file; its parent must have been added before.
     pub fn program(&mut self, name: &str, content: &[u8]) -> &mut Self {
         self.entry(name, FILE | 0o755, content)
     }
@@ -41,10 +41,10 @@ impl Initramfs {
             length(content.len()),  //
             0,                      // device of the file, major and minor
             0,                      //
-            0,                      // device that the file stands for, major and minor
+            0,                      // device number of a device file, major and minor
             0,                      //
             length(name.len() + 1), // with its NUL
-            0,                      // check sum, not used in this form
+            0,                      // check sum, not used in this format
         ];
         self.bytes.extend(b"070701");
         for field in fields {

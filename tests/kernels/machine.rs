@@ -1,5 +1,4 @@
-//! A virtual machine: one kernel and one initramfs booted under qemu-system, and what came over its
-//! console. What it boots and what the console should say is not decided here.
+//! A virtual machine: boots a kernel and an initramfs under qemu-system, and reads the output of the console.
 
 use std::fs;
 use std::process::Command;
@@ -11,28 +10,28 @@ use base64::prelude::BASE64_STANDARD;
 use crate::host;
 use crate::images::Architecture;
 
-/// The time limit of one boot with all that is done in it.
+/// The time limit of one boot with all its cases.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What one case left behind in the machine.
+/// The report of one case in the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The exit status as a shell gives it: 128 and more for a signal, 137 also for the time limit.
+    /// The exit status as in a shell: 128 plus the signal's number for a signal, 137 also for the time limit.
     pub status: u32,
     pub stdout: String,
     pub stderr: String,
-    /// What the case looked up afterwards, a line each.
+    /// What the case found afterwards, one fact in each line.
     pub facts: String,
-    /// The programs of ours that were still running a while later.
+    /// The PIDs of the program and its helpers that still ran some seconds later.
     pub left: String,
 }
 
-/// Boots `kernel` with `initramfs` and returns what came over the console until the machine ended.
-/// `parameters` are added to the kernel's command line.
+/// Boots `kernel` with `initramfs` and returns the output of the console until the machine ended. `parameters` are added to the
+/// kernel's command line.
 ///
-/// On a busy host an emulated kernel may stand still, or panic over a timer that does not tick, before it has
-/// started its first process. Then nothing of ours has been tried, and it is booted a second time, which is
-/// said; `alive` is what our first process says first.
+/// On a busy host an emulated kernel may hang, or panic because of a missing timer interrupt, before it starts the first
+/// process. Then nothing was tested, and the machine is booted a second time; a message says so. `alive` is the beginning of
+/// the first process's output.
 pub fn boot(
     architecture: &Architecture,
     kernel: &[u8],
@@ -40,9 +39,9 @@ pub fn boot(
     parameters: &str,
     alive: &str,
 ) -> Result<String, String> {
-    let room = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = |name: &str, content: &[u8]| {
-        let path = room.path().join(name);
+        let path = dir.path().join(name);
         fs::write(&path, content).map(|()| path).map_err(|e| format!("{name}: {e}"))
     };
     let kernel = file("kernel", kernel)?;
@@ -56,7 +55,7 @@ pub fn boot(
         .arg("-initrd")
         .arg(initramfs)
         .arg("-append")
-        // Quiet but for emergencies; a panic ends the machine at once.
+        // Only emergencies on the console. A panic ends the machine at once.
         .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", architecture.console));
     let mut console = run(&mut qemu);
     let (Ok(said) | Err(said)) = &console;
@@ -67,7 +66,7 @@ pub fn boot(
     console
 }
 
-/// Runs a machine to its end. Returns its console; what went wrong includes it.
+/// Runs a machine to its end, and returns the output of its console. An error contains it too.
 fn run(qemu: &mut Command) -> Result<String, String> {
     let ran = host::run(qemu, LIMIT)?;
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
@@ -79,7 +78,7 @@ fn run(qemu: &mut Command) -> Result<String, String> {
     }
 }
 
-/// Reads the console of a machine that ran `init.sh`: the kernel's release and a report a case.
+/// Parses the console of a machine that ran `init.sh`: the kernel's release, and one report for each case.
 pub fn reports(console: &str) -> Result<(String, Vec<(String, Report)>), String> {
     let mut release = None;
     let mut reports = Vec::new();
@@ -87,7 +86,7 @@ pub fn reports(console: &str) -> Result<(String, Vec<(String, Report)>), String>
     let mut report = Report::default();
     let mut is_done = false;
     for line in console.lines() {
-        // The firmware's last words may stand before the first marker.
+        // A line of the firmware may be in front of the first marker.
         let Some((_, marked)) = line.split_once("@@") else {
             continue;
         };

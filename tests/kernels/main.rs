@@ -1,17 +1,17 @@
 //! The program on real kernels: x86-64, aarch64 and riscv64 machines under qemu-system, each case a trial.
 //!
 //! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, makes the release
-//! archives, downloads the kernels into a cache, boots the archives' programs on each machine and judges what came
-//! over the console. Without `--ignored` nothing is installed, downloaded or booted. A part of a name behind it chooses trials, and
-//! only the machines that they need are booted: `x86_64::6.1::`, `no_proc`.
+//! archives, downloads the kernels into a cache, boots the archives' programs on each machine and checks the output of the
+//! console. Without `--ignored` nothing is installed, downloaded or booted. A part of a trial's name, as the last argument,
+//! selects trials, and boots only the machines that these need: `x86_64::6.1::`, `no_proc`.
 //!
-//! Variables of the environment:
-//! - `KERNELS_README=write`: afterwards the table in README.md is written anew;
-//! - `KERNELS_FROM=FOLDER`: a file ARCHITECTURE-SERIES in it, as `riscv64-6.12`, is booted in the place of
-//!   Debian's kernel, for kernels of one's own;
-//! - `KERNELS_SHOW=1`: the reports of all cases are shown, not only of those that failed.
+//! Environment variables:
+//! - `KERNELS_README=write`: writes the table in README.md;
+//! - `KERNELS_FROM=FOLDER`: boots the file FOLDER/ARCHITECTURE-SERIES, such as `riscv64-6.12`, in the place of Debian's
+//!   kernel, if it exists;
+//! - `KERNELS_SHOW=1`: prints the reports of all cases, not only of those that failed.
 //!
-//! A machine that cannot be had is reported as ignored, with the reason, and never as passed.
+//! A machine that is not available is reported as ignored, with the reason, and never as passed.
 
 mod cases;
 #[path = "../common/mod.rs"]
@@ -44,11 +44,11 @@ use machine::Report;
 use matrix::{Cell, Matrix};
 use packages::Index;
 
-/// The kernels, by the series that they must be of, and Debian's suites that have them: a mirror in the
-/// middle of an update may serve a release by its other name only, and no kernel of another series is taken.
+/// A series of kernels, and Debian's suites that have it. Each suite has two names, since a mirror in the middle of an
+/// update may have only one of them. A kernel of another series is not used.
 struct Series {
     name: &'static str,
-    /// Nothing for the newest there is.
+    /// `None` for the newest kernel.
     version: Option<(u32, u32)>,
     suites: &'static [&'static str],
     architectures: &'static [&'static str],
@@ -81,19 +81,19 @@ const SERIES: &[Series] = &[
     },
 ];
 
-/// What became of one machine.
+/// The state of one machine.
 #[derive(Clone)]
 enum Machine {
-    /// It cannot be had here, for this reason.
+    /// The machine is not available here, for this reason.
     Skipped(String),
-    /// It could be had, and failed before any case could be judged.
+    /// The machine is available, and failed before the first case.
     Failed(String),
     Ran(Arc<Run>),
 }
 
 struct Run {
     kernel: Kernel,
-    /// Whether there was a 32-bit program, or why not.
+    /// Whether there is a 32-bit program, or why not.
     foreign: Result<(), String>,
     reports: BTreeMap<String, Report>,
     /// The console of the boot with the program as init.
@@ -119,7 +119,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
 
-    // From here on 'ignored' means that a case could not run.
+    // From here on 'ignored' means that a case could not be run.
     arguments.ignored = false;
     arguments.include_ignored = false;
     let is_chosen = |name: &str| is_chosen(&arguments, name);
@@ -147,7 +147,7 @@ fn main() -> ExitCode {
             let name = trial_name(architecture, series, case);
             let (machine, matrix, column) = (machine.clone(), Arc::clone(&matrix), column.clone());
             trials.push(Trial::ignorable_test(name, move || {
-                let (cell, completion) = judge(&machine, case);
+                let (cell, completion) = check(&machine, case);
                 matrix.lock().expect("no trial panics with it").note(&column, case, cell);
                 completion
             }));
@@ -207,7 +207,7 @@ fn main() -> ExitCode {
 
 const RECIPE: &str = "readme::initramfs_recipe";
 
-/// Every machine of the matrix, by architecture and series.
+/// Every machine of the matrix: architecture and series.
 fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static str)> {
     ARCHITECTURES.iter().flat_map(|architecture| {
         SERIES
@@ -239,7 +239,7 @@ fn names() -> Vec<String> {
         .collect()
 }
 
-/// Whether the command line chooses the trial, as libtest-mimic will decide it.
+/// Whether the command line selects the trial. libtest-mimic decides in the same way.
 fn is_chosen(arguments: &Arguments, name: &str) -> bool {
     let matches = |filter: &String| {
         if arguments.exact { name == filter } else { name.contains(filter.as_str()) }
@@ -251,13 +251,13 @@ fn skipped(reason: &str) -> Result<Completion, Failed> {
     Ok(Completion::ignored_with(format!("skipped: {}", reason.replace('\n', " "))))
 }
 
-/// The images for each architecture of which a trial is chosen.
+/// Builds the images for each architecture of which a trial is selected.
 fn build_images(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> AllImages {
     let is_wanted = |architecture: &Architecture| {
         let prefix = format!("{}::", architecture.name);
         names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name))
     };
-    // Side by side: what takes long is `core` for the others' architectures, which one processor builds.
+    // In parallel: `core` for the other architectures takes longest, and its build uses one processor.
     thread::scope(|scope| {
         let wanted = ARCHITECTURES.iter().filter(|architecture| is_wanted(architecture));
         let builds: Vec<_> = wanted
@@ -284,7 +284,7 @@ fn build_for(architecture: &Architecture) -> Result<Arc<Images>, Unbuilt> {
 type AllImages = BTreeMap<&'static str, Result<Arc<Images>, Unbuilt>>;
 type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String>>;
 
-/// What a machine boots beside the images.
+/// What a machine needs besides the images.
 pub struct Booted {
     vmlinuz: Vec<u8>,
     busybox: Vec<u8>,
@@ -292,7 +292,7 @@ pub struct Booted {
     foreign: Result<Vec<u8>, String>,
 }
 
-/// The kernels for each machine of which a trial is chosen.
+/// Fetches the kernel for each machine of which a trial is selected.
 fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels {
     let mut kernels = Kernels::new();
     let mut busyboxes = BTreeMap::new();
@@ -343,7 +343,7 @@ fn own_kernel(architecture: &Architecture, series: &str) -> Option<PathBuf> {
     Some(folder.join(format!("{}-{series}", architecture.name))).filter(|file| file.exists())
 }
 
-/// The newest kernel of the series in `suite`; the small flavour for clouds, where there is one.
+/// The newest kernel of the series in `suite`: the small flavour for clouds, if there is one.
 fn debian_kernel(
     architecture: &Architecture,
     series: &Series,
@@ -353,7 +353,7 @@ fn debian_kernel(
     let index = Index::open(suite, debian)?;
     let start =
         series.version.map_or("[0-9]".into(), |(major, minor)| format!("{major}\\.{minor}\\."));
-    // Newer packages hold the image apart from the modules.
+    // Newer packages have the image and the modules in separate packages.
     for pattern in [
         format!("^linux-binary-{start}.*-cloud-{debian}$"),
         format!("^linux-image-{start}.*-cloud-{debian}$"),
@@ -370,7 +370,7 @@ fn debian_kernel(
     Err(format!("{suite} has no kernel {} for {debian}", series.name))
 }
 
-/// The numbers in a name, to sort versions by.
+/// The numbers in a name: the sort key of versions.
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
@@ -378,7 +378,7 @@ fn numbers(name: &str) -> Vec<u64> {
 /// The machine's busybox, and its 32-bit program or why there is none.
 type Tools = (Vec<u8>, Result<Vec<u8>, String>);
 
-/// Fetches them.
+/// Fetches busybox and the 32-bit program.
 fn tools(architecture: &Architecture) -> Result<Tools, String> {
     let fetch = |suite: &str, debian: &str| {
         packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
@@ -393,7 +393,7 @@ fn tools(architecture: &Architecture) -> Result<Tools, String> {
     Ok((busybox, foreign))
 }
 
-/// Boots every machine whose images and kernel are there, two at a time.
+/// Boots every machine that has its images and its kernel, two at the same time.
 fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
     let machines = Mutex::new(Machines::new());
     let mut waiting: Vec<_> = Vec::new();
@@ -413,14 +413,14 @@ fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
                 Machine::Skipped(reason.clone())
             }
         };
-        machines.lock().expect("nobody panics with it").insert(key, machine);
+        machines.lock().expect("no thread panics with it").insert(key, machine);
     }
     let waiting = Mutex::new(waiting.into_iter());
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let next = waiting.lock().expect("nobody panics with it").next();
+                    let next = waiting.lock().expect("no thread panics with it").next();
                     let Some((architecture, series, images, kernel)) = next else {
                         break;
                     };
@@ -431,15 +431,15 @@ fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
                     };
                     eprintln!("{} {series}: {} s", architecture.name, start.elapsed().as_secs());
                     let key = (architecture.name, series);
-                    machines.lock().expect("nobody panics with it").insert(key, machine);
+                    machines.lock().expect("no thread panics with it").insert(key, machine);
                 }
             });
         }
     });
-    machines.into_inner().expect("nobody panics with it")
+    machines.into_inner().expect("no thread panics with it")
 }
 
-/// The two boots of one machine.
+/// Boots one machine twice: with the cases, and with the program as the first process.
 fn boot(
     architecture: &'static Architecture,
     series: &str,
@@ -488,7 +488,7 @@ fn boot(
     })
 }
 
-/// The column of the table in which a machine's cells stand.
+/// The title of a machine's column.
 fn column(architecture: &Architecture, series: &str, machine: &Machine) -> String {
     let version = match machine {
         // "5.10.0-32-cloud-amd64 #1 SMP Debian 5.10.223-1 (2024-08-10)": the upstream version.
@@ -502,22 +502,22 @@ fn column(architecture: &Architecture, series: &str, machine: &Machine) -> Strin
     format!("{} {version}{own}", architecture.name)
 }
 
-/// Judges one case on one machine.
-fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
+/// Checks one case on one machine.
+fn check(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
     let run = match machine {
         Machine::Skipped(reason) => return (Cell::Skipped(reason.clone()), skipped(reason)),
         Machine::Failed(reason) => return (Cell::Failed, Err(reason.into())),
         Machine::Ran(run) => run,
     };
     let outcome = match cases::all().find(|case| case.name == name) {
-        None => run.as_init.clone().and_then(|console| cases::judge_as_init(&console)),
+        None => run.as_init.clone().and_then(|console| cases::check_as_init(&console)),
         Some(case) => {
             if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
                 return (Cell::Skipped(reason.clone()), skipped(reason));
             }
             match run.reports.get(name) {
                 None => Err("the machine reported nothing".into()),
-                Some(report) => judge_report(&case, &run.kernel, report),
+                Some(report) => check_report(&case, &run.kernel, report),
             }
         }
     };
@@ -527,8 +527,8 @@ fn judge(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
     }
 }
 
-fn judge_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<(), String> {
-    let judged = case.judge(kernel, report).and_then(|()| match report.left.as_str() {
+fn check_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<(), String> {
+    let checked = case.check(kernel, report).and_then(|()| match report.left.as_str() {
         "" => Ok(()),
         left => Err(format!("still running three seconds later: {left}")),
     });
@@ -540,5 +540,5 @@ fn judge_report(case: &cases::Case, kernel: &Kernel, report: &Report) -> Result<
     if env::var_os("KERNELS_SHOW").is_some() {
         eprintln!("{} {} {}: {shown}", kernel.architecture.name, kernel.release, case.name);
     }
-    judged.map_err(|reason| format!("{reason}\n{shown}"))
+    checked.map_err(|reason| format!("{reason}\n{shown}"))
 }

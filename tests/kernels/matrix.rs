@@ -1,5 +1,4 @@
-//! The table of what was tried where and what came of it. What the cells mean is not decided here, nor where
-//! the table goes.
+//! The table of the cases, the machines and the results.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,7 +6,7 @@ use std::time::Duration;
 
 use crate::host;
 
-/// What one case came to in one column.
+/// The result of one case in one column.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Cell {
     Passed,
@@ -15,7 +14,7 @@ pub enum Cell {
     Skipped(String),
 }
 
-/// The cells so far.
+/// A table that is being filled.
 pub struct Matrix {
     columns: Vec<String>,
     rows: Vec<String>,
@@ -24,7 +23,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// A table with nothing in it yet.
+    /// An empty table.
     pub fn new(columns: Vec<String>, rows: Vec<String>) -> Self {
         Self { columns, rows, cells: BTreeMap::new(), sizes: Vec::new() }
     }
@@ -33,12 +32,12 @@ impl Matrix {
         self.cells.insert((column.into(), row.into()), cell);
     }
 
-    /// Adds the line on one image's size.
+    /// Adds a line with the size of an image.
     pub fn size(&mut self, line: String) {
         self.sizes.push(line);
     }
 
-    /// The whole as Markdown. Reasons for skipping stand beneath the table, numbered.
+    /// The table in Markdown. Numbered notes below it have the reasons of skipped cases.
     pub fn table(&self) -> String {
         let mut reasons: Vec<&str> = Vec::new();
         let mut lines = vec![format!("| case | {} |", self.columns.join(" | "))];

@@ -1,7 +1,6 @@
-//! Debian's package indices of other suites and architectures, and single packages from them, by apt
-//! in a state of its own: the host's sources, lists and packages are not touched. apt checks the
-//! indices' signatures and each package's size and sha256; a package that is taken from the cache is
-//! checked against the index again.
+//! Debian's package indices of other suites and architectures, and single packages from them. apt uses its own state
+//! directory, so the host's sources, lists and packages do not change. apt checks the signatures of the indices and the size
+//! and sha256 of each package. A package from the cache is checked against the index again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +19,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Brings the index up to date. Where that fails and an older one is there, which was checked when
-    /// it came, that one serves.
+    /// Updates the index. If that fails, an older index is used, whose signature was checked when it was downloaded.
     pub fn open(suite: &str, architecture: &str) -> Result<Self, String> {
         let cache = host::cache()?;
         let index = Self {
@@ -58,7 +56,7 @@ impl Index {
         Ok(index)
     }
 
-    /// One of apt's tools, made to look at this index only.
+    /// One of apt's tools, with the options that make it use only this index.
     fn apt(&self, tool: &str) -> Command {
         let state = self.state.display();
         let architecture = &self.architecture;
@@ -76,9 +74,9 @@ impl Index {
             "Acquire::Retries=2".into(),
             format!("Acquire::http::Timeout={}", host::STANDSTILL),
             format!("Acquire::https::Timeout={}", host::STANDSTILL),
-            // No user of its own for downloads: the cache is ours alone.
+            // apt's own user for downloads could not write to the cache.
             "APT::Sandbox::User=root".into(),
-            // The graphical package managers' data, as large as the index itself.
+            // No data for graphical package managers: it is as large as the index.
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
         ] {
             command.args(["-o", &option]);
@@ -94,7 +92,7 @@ impl Index {
         Ok(found.lines().filter_map(|line| Some(line.split_once(" - ")?.0.to_owned())).collect())
     }
 
-    /// The package's file, from the cache or downloaded, with the size and sha256 of the index.
+    /// The package's file, from the cache or downloaded. Its size and sha256 are those in the index.
     pub fn fetch(&self, package: &str) -> Result<PathBuf, String> {
         let shown = host::checked(
             self.apt("apt-cache").args(["show", "--no-all-versions", package]),
@@ -128,8 +126,7 @@ impl Index {
     }
 }
 
-/// apt's complaint without the mirror that it names, which is the host's own affair: it may be shown in
-/// README.md.
+/// An error message of apt without the mirror's name: README.md may show the message, and the mirror is private to the host.
 pub fn without_mirror(complaint: &str) -> String {
     let shown = complaint.split("[IP:").enumerate().map(|(i, part)| {
         let rest = if i == 0 { Some(part) } else { part.split_once(']').map(|(_, rest)| rest) };
@@ -143,7 +140,7 @@ pub fn without_mirror(complaint: &str) -> String {
     shown.split_whitespace().map(file).collect::<Vec<_>>().join(" ").replace(" ;", ";")
 }
 
-/// The mirror that apt itself is configured with, for no host stands in these files.
+/// The mirror in apt's own configuration. The tests name no host.
 fn mirror() -> Result<String, String> {
     let ask = || -> Result<Option<String>, String> {
         let format = "$(ORIGIN)|$(LABEL)|$(REPO_URI)";
@@ -163,14 +160,14 @@ fn mirror() -> Result<String, String> {
     if let Some(mirror) = ask()? {
         return Ok(mirror);
     }
-    // apt knows an archive's name from its lists only.
+    // apt knows the name of an archive only from its lists.
     if rustix::process::geteuid().is_root() {
         host::download(Command::new("apt-get").args(["-qq", "update"]))?;
     }
     ask()?.ok_or_else(|| "apt is configured with no Debian mirror, or has no lists yet".into())
 }
 
-/// The content of the one file in `package` whose path matches `pattern`, as tar's wildcards match.
+/// The content of the file in `package` whose path matches `pattern`, with tar's wildcards.
 pub fn unpack(package: &Path, pattern: &str) -> Result<Vec<u8>, String> {
     let script = "set -o pipefail; dpkg-deb --fsys-tarfile \"$0\" | tar -xO --wildcards \"$1\"";
     let content =

@@ -1,22 +1,22 @@
-//! Follows the initramfs recipe of README.md as it stands there, and judges what the machine says.
+//! Runs the initramfs recipe of README.md, and checks the output of the machine.
 
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::cases::judge_as_init;
+use crate::cases::check_as_init;
 use crate::{Booted, host};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the recipe's commands with `kernel` as the KERNEL that they ask for.
+/// Runs the recipe's commands, with `kernel` as their KERNEL.
 pub fn follow(kernel: &Booted) -> Result<(), String> {
     host::install(&["cpio", "qemu-system-x86"])?;
     let readme = fs::read_to_string(host::project().join("README.md"))
         .map_err(|e| format!("README.md: {e}"))?;
     let commands = commands(&readme)?;
-    let room = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let image = room.path().join("kernel");
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let image = dir.path().join("kernel");
     fs::write(&image, &kernel.vmlinuz).map_err(|e| e.to_string())?;
     let ran = host::run(
         Command::new("sh")
@@ -30,7 +30,7 @@ pub fn follow(kernel: &Booted) -> Result<(), String> {
         let said = String::from_utf8_lossy(&ran.stderr);
         return Err(format!("the recipe ended with {}:\n{console}{said}", ran.status));
     }
-    judge_as_init(&console)
+    check_as_init(&console)
 }
 
 /// The first block of shell commands after the recipe's comment.

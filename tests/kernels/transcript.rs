@@ -1,14 +1,14 @@
-//! Judges a transcript: every line that the specification fixes, in each process's own order, and every
-//! order between the processes that cause and effect impose. Knows nothing of machines or containers.
+//! Checks a transcript: the lines of each process in their order, and that each line comes after its cause. The machines and
+//! the containers use this module.
 
-/// What one run must say. Numbers that differ from run to run stand as N (process IDs) and X
-/// (notification IDs). The blank line before an announcement goes without saying.
+/// The lines that a run must print, with N for process IDs and X for notification IDs. The blank lines before the announcements
+/// are left out.
 #[derive(Default)]
 pub struct Expected<'a> {
     pub target: &'a [&'a str],
     pub tracer: &'a [&'a str],
     pub parent: &'a [&'a str],
-    /// Standard error, in any order between the processes.
+    /// The lines on standard error, in any order.
     pub errors: &'a [&'a str],
 }
 
@@ -23,11 +23,11 @@ pub const REFUSED: &str = "Target process: mkdir: Operation not permitted";
 
 const ABOUT: &str = "Target process: about to make directory ";
 const DELAYING: &str = "Tracer: delaying for ";
-const ASKED: &str = "Tracer: mkdir(";
+const HANDLED: &str = "Tracer: mkdir(";
 
-/// Judges the transcript of `-K PATH /bye` with a PATH beneath /tmp, which is made.
+/// Checks the transcript of `-K PATH /bye` with a PATH beneath /tmp, which is made.
 pub fn main_job(stdout: &str, stderr: &str, path: &str) -> Result<(), String> {
-    judge(
+    check(
         stdout,
         stderr,
         &Expected {
@@ -52,10 +52,9 @@ pub fn main_job(stdout: &str, stderr: &str, path: &str) -> Result<(), String> {
     )
 }
 
-/// Judges the transcript of `-K /tmp/x /bye` where nothing can be made beneath /tmp, for the reason
-/// `error`.
+/// Checks the transcript of `-K /tmp/x /bye` if nothing can be made beneath /tmp because of `error`.
 pub fn beneath_tmp_fails(stdout: &str, stderr: &str, error: &str) -> Result<(), String> {
-    judge(
+    check(
         stdout,
         stderr,
         &Expected {
@@ -79,12 +78,12 @@ pub fn beneath_tmp_fails(stdout: &str, stderr: &str, error: &str) -> Result<(), 
     )
 }
 
-/// Compares what a run wrote with what it must write.
-pub fn judge(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), String> {
+/// Compares the output of a run with the expected lines.
+pub fn check(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), String> {
     if !stdout.is_empty() && !stdout.ends_with('\n') {
         return Err("standard output ends within a line".into());
     }
-    let lines = unwoven(stdout);
+    let lines = separate_lines(stdout);
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let normal: Vec<String> = lines.iter().map(|line| normalize(line)).collect();
     for (process, wanted) in [
@@ -104,7 +103,7 @@ pub fn judge(stdout: &str, stderr: &str, expected: &Expected) -> Result<(), Stri
     let announced = lines.iter().filter(|line| line.starts_with(ABOUT)).count();
     let before = |&i: &usize| lines.get(i + 1).is_some_and(|line| line.starts_with(ABOUT));
     if blank.len() != announced || !blank.iter().all(before) {
-        return Err("blank lines stand elsewhere than right before an announcement".into());
+        return Err("a blank line is not right before an announcement".into());
     }
     ordered(&lines)?;
     identified(&lines)?;
@@ -120,14 +119,18 @@ fn same(who: &str, said: &[&str], wanted: &[&str]) -> Result<(), String> {
     if said == wanted {
         return Ok(());
     }
-    Err(format!("{who} should say\n  {}\nand said\n  {}", wanted.join("\n  "), said.join("\n  ")))
+    Err(format!(
+        "{who} should print\n  {}\nand printed\n  {}",
+        wanted.join("\n  "),
+        said.join("\n  ")
+    ))
 }
 
-/// The tracer's line on a path stands between the target's announcement of it and what the target
-/// says next, and the parent speaks after the target's last line.
+/// Checks that the tracer's line about a path is between the target's announcement of the path and the target's next line, and
+/// that the parent's lines follow the target's last line.
 fn ordered(lines: &[&str]) -> Result<(), String> {
     for (i, line) in lines.iter().enumerate() {
-        if let Some(path) = line.strip_prefix(ASKED).and_then(|rest| rest.rsplit_once(", ")) {
+        if let Some(path) = line.strip_prefix(HANDLED).and_then(|rest| rest.rsplit_once(", ")) {
             let announcement = lines[..i].iter().rposition(|line| line.starts_with(ABOUT));
             let is_announced =
                 announcement.is_some_and(|at| lines[at].strip_prefix(ABOUT) == Some(path.0));
@@ -135,19 +138,19 @@ fn ordered(lines: &[&str]) -> Result<(), String> {
                 !lines[at + 1..i].iter().any(|line| line.starts_with("Target process: "))
             });
             if !is_announced || !is_pending {
-                return Err(format!("'{line}' stands out of order"));
+                return Err(format!("'{line}' is out of order"));
             }
         }
         if line.starts_with("Parent: ")
             && lines[i..].iter().any(|line| line.starts_with("Target process: "))
         {
-            return Err(format!("the target speaks after '{line}'"));
+            return Err(format!("the target writes after '{line}'"));
         }
     }
     Ok(())
 }
 
-/// The notifications are the target's, and the tracer is another process.
+/// Checks that the notifications are from the target, and that the tracer is another process.
 fn identified(lines: &[&str]) -> Result<(), String> {
     let number = |start: &str| {
         let rest = lines.iter().find_map(|line| line.strip_prefix(start))?;
@@ -165,11 +168,11 @@ fn identified(lines: &[&str]) -> Result<(), String> {
     }
 }
 
-/// The lines of a transcript. The tracer's line on a delay grows by a number a second, so that lines of
-/// the other processes may stand in the midst of it; they are taken out.
-fn unwoven(stdout: &str) -> Vec<String> {
+/// The lines of a transcript. The tracer's line about a delay gets one number each second, and lines of other processes can be
+/// in the middle of it. This function separates them.
+fn separate_lines(stdout: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    // Where the growing line is, and the number that comes next: 0 for the line's end.
+    // The index of the line that grows, and its next number: 0 for the line's end.
     let mut growing: Option<(usize, u32)> = None;
     for line in stdout.lines() {
         let mut rest = line;
@@ -193,7 +196,7 @@ fn unwoven(stdout: &str) -> Vec<String> {
                 next -= 1;
             }
             growing = if next == 0 && rest.is_empty() { None } else { Some((at, next)) };
-            // What is left is another process's whole line, or this line's own end.
+            // The rest is a whole line of another process, or the end of this line.
             if !rest.is_empty() {
                 lines.push(rest.to_owned());
             } else if next > 0 {

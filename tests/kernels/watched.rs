@@ -1,5 +1,5 @@
-//! The promises of tests/common/promises.rs in a virtual machine: the plans by which the helper `watch` runs
-//! the program there, and the reading of its records, which the promises themselves judge.
+//! The promises of tests/common/promises.rs in a virtual machine: the plans with which the helper `watch` runs the program, and
+//! the parser of its records. The promises themselves check the result.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -19,12 +19,12 @@ type Of = fn(&OsStr) -> Promise;
 
 const PROGRAM: &[u8] = b"/seccomp-notify-min";
 
-/// How often, for each way to watch it, what is tried many times is: an emulated machine is slow, and there
-/// are two ways.
+/// How often a repeated run is made in each way of watching. It is half the number of the host, since an emulated machine is
+/// slow, and such a run has two ways of watching.
 const MANY: usize = promises::TIMES / 2;
 
 /// The directories beneath /tmp of a promise's trials.
-fn places(of: Of) -> impl Iterator<Item = String> {
+fn directories(of: Of) -> impl Iterator<Item = String> {
     (0..of("/".as_ref()).trials()).map(|number| format!("/tmp/{number:02}"))
 }
 
@@ -32,15 +32,15 @@ fn places(of: Of) -> impl Iterator<Item = String> {
 pub fn plans() -> Vec<(String, Vec<u8>)> {
     let mut plans = Vec::new();
     for &(name, of) in promises::ALL {
-        for (number, place) in places(of).enumerate() {
-            plans.push((format!("{name}.{number:02}"), plan(&place, &of(place.as_ref()))));
+        for (number, directory) in directories(of).enumerate() {
+            plans.push((format!("{name}.{number:02}"), plan(&directory, &of(directory.as_ref()))));
         }
     }
     plans
 }
 
-/// The plan of one trial: watch/src/main.rs has the form.
-fn plan(place: &str, promise: &Promise) -> Vec<u8> {
+/// The plan of one trial. watch/src/main.rs describes the format.
+fn plan(directory: &str, promise: &Promise) -> Vec<u8> {
     fn list<'a>(plan: &mut Vec<u8>, strings: impl Iterator<Item = &'a [u8]>) {
         for string in strings {
             assert!(!string.is_empty(), "an empty string ends a list");
@@ -51,7 +51,7 @@ fn plan(place: &str, promise: &Promise) -> Vec<u8> {
     }
     let mut plan = Vec::new();
     let before = promise.before.iter().map(|path| path.as_bytes());
-    list(&mut plan, [place.as_bytes()].into_iter().chain(before));
+    list(&mut plan, [directory.as_bytes()].into_iter().chain(before));
     for (line, way) in promise.runs(MANY) {
         plan.push(letter(way));
         let arguments = line.arguments.iter().map(|argument| argument.as_bytes());
@@ -78,42 +78,42 @@ fn letter(way: Way) -> u8 {
     }
 }
 
-/// Judges what the case of a promise reported: the records of its trials, one after the other, and what was
-/// found beneath /tmp afterwards.
-pub fn judge(of: Of, kernel: &Kernel, stdout: &str, facts: &str) -> Result<(), String> {
+/// Checks the report of a promise's case: the records of its trials, one after the other, and the files beneath /tmp
+/// afterwards.
+pub fn check(of: Of, kernel: &Kernel, stdout: &str, facts: &str) -> Result<(), String> {
     let packed = BASE64_STANDARD.decode(stdout.trim()).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let mut records = Records(&bytes).collect::<Result<VecDeque<_>, String>>()?;
-    let mut there = vec!["/tmp".to_owned()];
-    for place in places(of) {
-        let promise = of(place.as_ref());
+    let mut expected = vec!["/tmp".to_owned()];
+    for directory in directories(of) {
+        let promise = of(directory.as_ref());
         for (number, (line, way)) in promise.runs(MANY).enumerate() {
-            let judged = outcome(&mut records, &line.made, kernel.since(6, 10)).and_then(|run| {
+            let checked = outcome(&mut records, &line.made, kernel.since(6, 10)).and_then(|run| {
                 (line.check)(&run).map_err(|why| format!("{why}\nthe run: {run:#?}"))
             });
-            judged.map_err(|why| format!("{place}, run {number}, {way:?}: {why}"))?;
+            checked.map_err(|why| format!("{directory}, run {number}, {way:?}: {why}"))?;
         }
         match records.pop_front() {
             Some(Record { kind: b'D', .. }) => {}
-            other => return Err(format!("{place}: the plan does not end: {other:?}")),
+            other => return Err(format!("{directory}: the plan does not end: {other:?}")),
         }
         let before = promise.before.iter().map(|path| path.to_string_lossy().into_owned());
-        there.extend(before.chain([place]));
+        expected.extend(before.chain([directory]));
     }
     if let Some(more) = records.front() {
         return Err(format!("more than was planned: {more:?}"));
     }
     let mut found: Vec<&str> = facts.lines().collect();
     found.sort_unstable();
-    there.sort();
-    if found != there {
-        return Err(format!("there should be {there:?}"));
+    expected.sort();
+    if found != expected {
+        return Err(format!("there should be {expected:?}"));
     }
     Ok(())
 }
 
-/// The records of one run, as the tests on the host have it.
+/// The result of one run, in the form of the tests on the host.
 fn outcome(
     records: &mut VecDeque<Record>,
     made: &[std::ffi::OsString],
@@ -132,7 +132,7 @@ fn outcome(
             b'b' => Stream::Both,
             b'X' => {
                 let took = bytes.try_into().map(u64::from_le_bytes).map_err(|_| "no time")?;
-                // wait(2): the signal in the low bits, the status above them.
+                // wait(2): the low bits are the signal, the higher bits the status.
                 let signal = number & 0x7f;
                 let status = (number >> 8) & 0xff;
                 let ended = if signal == 0 { Ended::Status(status) } else { Ended::Signal(signal) };
@@ -140,7 +140,7 @@ fn outcome(
                 continue;
             }
             b'M' => {
-                let path = made.next().ok_or("a directory too many is told of")?;
+                let path = made.next().ok_or("the report has a directory too many")?;
                 if bytes != path.as_bytes() || number as u32 != promises::MADE {
                     return Err(format!("{path:?} should be made, but: {number:o}"));
                 }
@@ -154,7 +154,7 @@ fn outcome(
     }
     let (ended, took) = end.ok_or("it did not end")?;
     if let Some(path) = made.next() {
-        return Err(format!("{path:?} is not told of"));
+        return Err(format!("{path:?} is not in the report"));
     }
     Ok(Outcome { pid, ended, packets, took, tells_open_files_apart })
 }

@@ -1,4 +1,4 @@
-//! A static program with an entry point of its own, by a C compiler as linker or by one called directly.
+//! Links a static program with its own entry point. The linker may be a C compiler, or lld called directly.
 
 fn main() {
     let linker = std::env::var("RUSTC_LINKER").unwrap_or_default();

@@ -1,8 +1,8 @@
-//! `under-filter [--supervised] PROGRAM [ARGUMENT...]`: installs the project's filter, exactly as the
-//! library has it, and executes PROGRAM under it. The listener is closed by then, so that a notified
-//! call fails with ENOSYS; with `--supervised` it stays open in PROGRAM, as a supervisor's would.
+//! `under-filter [--supervised] PROGRAM [ARGUMENT...]`: installs the library's filter and executes PROGRAM. The listener is
+//! closed on exec, so that a notified call fails with ENOSYS. With `--supervised` it stays open in PROGRAM, as if another
+//! supervisor had it.
 //!
-//! Nothing is tested here. Exit status 126: this could not be done.
+//! Exit status 126: a call failed.
 #![no_std]
 #![no_main]
 
@@ -28,7 +28,7 @@ extern "C" fn entry(stack: *const usize) -> ! {
         let argc = *stack;
         let arguments = slice::from_raw_parts(stack.add(1), argc);
         let environment = stack.add(argc + 2) as usize;
-        // The only option: its first letter tells, and no strlen is needed.
+        // There is one option, so the first byte is enough. A comparison of strings would need strlen.
         let is_supervised = argc > 1 && *(arguments[1] as *const u8) == b'-';
         let first = if is_supervised { 2 } else { 1 };
         if argc > first {
@@ -40,15 +40,15 @@ extern "C" fn entry(stack: *const usize) -> ! {
     }
 }
 
-/// Returns only where it fails.
+/// Returns only if a call fails.
 ///
 /// # Safety
 ///
-/// `path` is a string's address, the other two are those of null-terminated lists of such.
+/// `path` is the address of a string. The other two are addresses of null-terminated lists of strings.
 unsafe fn execute(is_supervised: bool, path: usize, arguments: usize, environment: usize) {
     let fprog: (usize, usize) = (FILTER.len(), FILTER.as_ptr() as usize);
-    // SAFETY: by this function's contract; `fprog` has the layout of `struct sock_fprog` on the
-    // little-endian 64-bit architectures, of which alone this is built.
+    // SAFETY: by this function's contract. `fprog` has the layout of `struct sock_fprog` on little-endian 64-bit
+    // architectures; the helper is built for no others.
     unsafe {
         raw_syscall!(Sysno::prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;

@@ -1,17 +1,17 @@
-//! `watch PLAN`: runs the program as the file PLAN says and writes records of all that happens to standard
-//! output, for the host, which alone judges. It watches as tests/common does on the host: standard output
-//! and error are sockets that keep packets apart and name the sender, so that one packet is one write; the
-//! program has a process group of its own, and orphans are adopted here.
+//! `watch PLAN`: runs the program according to the file PLAN and writes records of the run to standard output. The host checks
+//! the records. A run is watched as by tests/common on the host: standard output and standard error are sockets that keep
+//! packets apart and name the sender, so that one packet is one write; the program has its own process group, and this process
+//! becomes the parent of orphans.
 //!
-//! A plan is a sequence of strings, each ended by a NUL, a list of them ended by an empty one:
-//! a list of directories to be made; then for each run one byte for the way to watch it (`WAY_…`), the list
-//! of its arguments, from the program's file on, and the list of the directories that it should make, which
-//! are told and removed. A NUL in the way's place ends it.
+//! A plan is a sequence of lists of strings. A NUL ends a string, an empty string ends a list. The first list has the directories
+//! that are made before the runs. Then each run has one byte for the way of watching (`WAY_…`), the list of its arguments, with
+//! the program's file as the first, and the list of the directories that it should make, which are recorded and removed. A NUL in
+//! the place of the way ends the plan.
 //!
-//! A record is a letter for its kind, a number and a length, both of 32 bits and little-endian, and that
-//! many bytes: tests/kernels/watched.rs reads them.
+//! A record is a letter for its kind, a number and a length, both with 32 bits and little-endian, and that many bytes.
+//! tests/kernels/watched.rs parses them.
 //!
-//! Nothing is tested here. Exit status 126: a system call failed that must not.
+//! Exit status 126: a system call failed that must not fail.
 #![no_std]
 #![no_main]
 
@@ -34,22 +34,22 @@ const WAY_CLOSED_PIPE: u8 = b'c';
 const WAY_LEFT_PIPE: u8 = b'l';
 const WAY_SHORT_FILE: u8 = b'x';
 
-/// The number is the program's PID; nothing follows.
+/// The program was started. The number is its PID.
 const STARTED: u8 = b'S';
-/// A write; the number is the PID of the process that made it, as far as it is known.
+/// A write. The number is the writer's PID, or 0 if it is not known.
 const OUT: u8 = b'o';
 const ERR: u8 = b'e';
 const BOTH_STREAMS: u8 = b'b';
-/// Nothing happened for too long. All was killed.
+/// Nothing happened for [`LIMIT`]. The processes were killed.
 const HUNG: u8 = b'H';
-/// The program has ended; the number is how, as wait4(2) tells it, and what follows the time that it
-/// took, in microseconds, of 64 bits.
+/// The program has ended. The number is the status of wait4(2). The bytes are the time from start to exit in microseconds, as
+/// a number with 64 bits.
 const ENDED: u8 = b'X';
-/// Another process has ended that nobody had waited for, or, with the number 0, some still run. All was killed.
+/// A process was left behind. The number is its PID if it has ended, and 0 if processes still run. They were killed.
 const LEFT: u8 = b'L';
-/// A directory that should have been made; the number is its mode or minus the error.
+/// A directory that the run should make. The number is its mode, or minus the errno.
 const MADE: u8 = b'M';
-/// The plan's end.
+/// The end of the plan.
 const DONE: u8 = b'D';
 
 const AT_FDCWD: usize = -100_isize as usize;
@@ -79,18 +79,18 @@ const MFD_CLOEXEC: usize = 1;
 const POLLIN: i16 = 1;
 const STATX_MODE: usize = 2;
 
-/// Nothing happens for that long only where something hangs.
+/// If nothing happens for this time (seconds, nanoseconds), the program hangs.
 const LIMIT: [i64; 2] = [20, 0];
-/// How long a slow reader takes a nap.
-static NAP: [i64; 2] = [0, 5_000_000];
-/// How much it reads then.
+/// The pause of a slow reader before each read (seconds, nanoseconds).
+static PAUSE: [i64; 2] = [0, 5_000_000];
+/// How many bytes a reader reads at once.
 const SOME: usize = 7000;
-/// How much is read by who then goes away.
+/// How many bytes are read before the reader closes the pipe.
 const FIRST_BYTES: usize = 10;
-/// How much a file takes of which no more is wanted.
+/// The limit of a short file, in bytes.
 const SHORT: usize = 1000;
 
-/// One thread alone runs here.
+/// There is one thread, so the static variables need no lock.
 static mut BUFFER: [u8; 1 << 20] = [0; 1 << 20];
 const ARGUMENTS: usize = 1000;
 static mut ARGV: [usize; ARGUMENTS] = [0; ARGUMENTS];
@@ -105,11 +105,11 @@ extern "C" fn entry(stack: *const usize) -> ! {
     }
 }
 
-/// What is left of a plan.
+/// The rest of a plan.
 #[derive(Clone, Copy)]
 struct Plan(*const u8);
 
-// SAFETY, in all of this: a plan's strings are where it says, and the file is longer by a NUL than what is read of it.
+// SAFETY, for all blocks: the mapping contains the whole plan, and the last NUL ends the reading before the mapping's end.
 impl Plan {
     unsafe fn open(path: usize) -> Self {
         unsafe {
@@ -122,14 +122,14 @@ impl Plan {
 
     unsafe fn byte(&mut self) -> u8 {
         unsafe {
-            // Volatile, or the loop around it is taken for a strlen, which there is none of.
+            // Volatile: otherwise the compiler turns the loop in `string` into a call of strlen, which does not exist here.
             let byte = self.0.read_volatile();
             self.0 = self.0.add(1);
             byte
         }
     }
 
-    /// The next string of a list and its length, or nothing at the list's end.
+    /// The next string of a list and its length; `None` at the end of the list.
     unsafe fn string(&mut self) -> Option<(*const u8, usize)> {
         unsafe {
             let (start, mut length) = (self.0, 0);
@@ -150,7 +150,7 @@ unsafe fn follow(mut plan: Plan) -> ! {
         loop {
             let way = plan.byte();
             if way == 0 {
-                tell(DONE, 0, null(), 0);
+                record(DONE, 0, null(), 0);
                 exit(0);
             }
             let argv = &raw mut ARGV as *mut usize;
@@ -167,7 +167,7 @@ unsafe fn follow(mut plan: Plan) -> ! {
             while let Some((path, length)) = plan.string() {
                 let mode = mode(path);
                 raw_syscall!(Sysno::unlinkat, AT_FDCWD, path as usize, AT_REMOVEDIR);
-                tell(MADE, mode, path, length);
+                record(MADE, mode, path, length);
             }
         }
     }
@@ -213,11 +213,12 @@ unsafe fn run(way: u8, argv: *const usize) {
                 let short = [SHORT; 2];
                 must(raw_syscall!(Sysno::prlimit64, 0, RLIMIT_FSIZE, &raw const short as usize, 0));
             }
-            let nobody: usize = 0;
-            raw_syscall!(Sysno::execve, *argv, argv as usize, &raw const nobody as usize);
+            let no_environment: usize = 0;
+            let environment = &raw const no_environment as usize;
+            raw_syscall!(Sysno::execve, *argv, argv as usize, environment);
             exit(126);
         }
-        tell(STARTED, program as i32, null(), 0);
+        record(STARTED, program as i32, null(), 0);
         if way != WAY_SHORT_FILE {
             raw_syscall!(Sysno::close, out.1);
         }
@@ -231,7 +232,7 @@ unsafe fn run(way: u8, argv: *const usize) {
         while let Some(index) = ready(&open) {
             let (from, kind) = open[index];
             if is_slow {
-                raw_syscall!(Sysno::nanosleep, &raw const NAP as usize, 0);
+                raw_syscall!(Sysno::nanosleep, &raw const PAUSE as usize, 0);
             }
             let (length, writer) = if is_pipe {
                 let most = if way == WAY_LEFT_PIPE { FIRST_BYTES } else { SOME };
@@ -244,7 +245,7 @@ unsafe fn run(way: u8, argv: *const usize) {
                 open[index].0 = NOTHING;
             } else if length > 0 {
                 let bytes = &raw const BUFFER as *const u8;
-                tell(kind, writer, bytes, length as usize);
+                record(kind, writer, bytes, length as usize);
                 if way == WAY_INTERRUPTED && begins(bytes, length as usize, b"Target process: PID")
                 {
                     target = writer;
@@ -262,7 +263,7 @@ unsafe fn run(way: u8, argv: *const usize) {
             }
         }
         if open[0].0 != NOTHING || open[1].0 != NOTHING {
-            tell(HUNG, 0, null(), 0);
+            record(HUNG, 0, null(), 0);
             raw_syscall!(Sysno::kill, program.wrapping_neg(), SIGKILL);
             raw_syscall!(Sysno::close, open[0].0);
             raw_syscall!(Sysno::close, open[1].0);
@@ -271,26 +272,26 @@ unsafe fn run(way: u8, argv: *const usize) {
         if way == WAY_SHORT_FILE {
             let bytes = &raw mut BUFFER as usize;
             let length = must(raw_syscall!(Sysno::pread64, out.1, bytes, 1 << 20, 0));
-            tell(OUT, 0, bytes as *const u8, length);
+            record(OUT, 0, bytes as *const u8, length);
             raw_syscall!(Sysno::close, out.1);
         }
     }
 }
 
-/// In the place of a descriptor.
+/// No descriptor.
 const NOTHING: usize = usize::MAX;
 
-/// Which of the streams has something to read; nothing when both have ended or nothing comes any more.
+/// The stream that can be read; `None` if both have ended or nothing happens for [`LIMIT`].
 unsafe fn ready(open: &[(usize, u8); 2]) -> Option<usize> {
     #[repr(C)]
     struct PollFd(i32, i16, i16);
     unsafe {
-        // ppoll passes over what is negative.
+        // ppoll ignores negative descriptors.
         let mut polled = [PollFd(open[0].0 as i32, POLLIN, 0), PollFd(open[1].0 as i32, POLLIN, 0)];
         if open[0].0 == NOTHING && open[1].0 == NOTHING {
             return None;
         }
-        // The kernel writes what is left into it.
+        // The kernel writes the remaining time into it, so it is a copy.
         let mut limit = LIMIT;
         let (polled_at, limit) = (&raw mut polled as usize, &raw mut limit as usize);
         if must(raw_syscall!(Sysno::ppoll, polled_at, 2, limit, 0, 8)) == 0 {
@@ -300,7 +301,7 @@ unsafe fn ready(open: &[(usize, u8); 2]) -> Option<usize> {
     }
 }
 
-/// Receives a packet into [`BUFFER`]: its length, or minus the error, and who sent it.
+/// Receives a packet into [`BUFFER`]. Returns its length, or minus the errno, and the sender's PID.
 unsafe fn receive(socket: usize) -> (isize, i32) {
     #[repr(C)]
     struct Control {
@@ -341,38 +342,38 @@ unsafe fn receive(socket: usize) -> (isize, i32) {
     }
 }
 
-/// Waits for the program, and finds what it left behind.
+/// Waits for the program, and records the processes that it left behind.
 unsafe fn wait(program: usize, began: i64) {
     unsafe {
         let mut status = 0_u32;
         while raw_syscall!(Sysno::wait4, program, &raw mut status as usize, 0, 0) != program {}
         let took = now() - began;
-        tell(ENDED, status as i32, &raw const took as *const u8, 8);
+        record(ENDED, status as i32, &raw const took as *const u8, 8);
         loop {
             let any = usize::MAX;
             let left = raw_syscall!(Sysno::wait4, any, 0, WNOHANG, 0).cast_signed();
             if left == -ECHILD {
                 return;
             }
-            tell(LEFT, left as i32, null(), 0);
+            record(LEFT, left as i32, null(), 0);
             raw_syscall!(Sysno::kill, program.wrapping_neg(), SIGKILL);
-            raw_syscall!(Sysno::nanosleep, &raw const NAP as usize, 0);
+            raw_syscall!(Sysno::nanosleep, &raw const PAUSE as usize, 0);
         }
     }
 }
 
-/// Something to write to.
+/// Opens a file for writing.
 unsafe fn device(path: &core::ffi::CStr) -> usize {
     let path = path.as_ptr() as usize;
     unsafe { must(raw_syscall!(Sysno::openat, AT_FDCWD, path, O_WRONLY | CLOEXEC)) }
 }
 
-/// A file that nobody else has.
+/// Makes a file in memory.
 unsafe fn file() -> usize {
     unsafe { must(raw_syscall!(Sysno::memfd_create, c"".as_ptr() as usize, MFD_CLOEXEC)) }
 }
 
-/// Both ends of a pipe, the one to read from first.
+/// Both ends of a pipe. The end to read from is the first.
 unsafe fn pipe() -> (usize, usize) {
     unsafe {
         let mut ends = [0_i32; 2];
@@ -381,7 +382,7 @@ unsafe fn pipe() -> (usize, usize) {
     }
 }
 
-/// Both ends of a socket that keeps each write apart and tells who made it: the one to read from first.
+/// Both ends of a socket that keeps writes apart and names their writers. The end to read from is the first.
 unsafe fn socket() -> (usize, usize) {
     unsafe {
         let mut ends = [0_i32; 2];
@@ -394,7 +395,7 @@ unsafe fn socket() -> (usize, usize) {
     }
 }
 
-/// A file's mode, or minus the error.
+/// The mode of a file, or minus the errno.
 unsafe fn mode(path: *const u8) -> i32 {
     unsafe {
         let mut found = MaybeUninit::<[u64; 32]>::uninit(); // struct statx
@@ -406,7 +407,7 @@ unsafe fn mode(path: *const u8) -> i32 {
     }
 }
 
-/// Microseconds since some moment.
+/// Microseconds of the monotonic clock.
 unsafe fn now() -> i64 {
     unsafe {
         let mut now = [0_i64; 2];
@@ -421,7 +422,7 @@ unsafe fn begins(bytes: *const u8, length: usize, beginning: &[u8]) -> bool {
 }
 
 /// Writes a record.
-unsafe fn tell(kind: u8, number: i32, bytes: *const u8, length: usize) {
+unsafe fn record(kind: u8, number: i32, bytes: *const u8, length: usize) {
     #[repr(C, packed)]
     struct Head(u8, i32, u32);
     unsafe {
@@ -441,7 +442,7 @@ unsafe fn write_all(mut bytes: *const u8, mut length: usize) {
     }
 }
 
-/// What a system call returned, which must not be an error.
+/// The return value of a system call that must not fail.
 fn must(returned: usize) -> usize {
     if returned.cast_signed() < 0 {
         exit(126);
