@@ -1,6 +1,6 @@
-//! README.md does what it says: its transcript is what the program prints, its recipes are run as they stand
-//! there, its links lead somewhere, and each of its commands is run by a test or by .ci/run, or stands in a list
-//! here with the reason why not. The recipe for an initramfs is followed by tests/kernels.
+//! README.md is right: its transcript is what the program prints, its recipes are run as they are, its links have a target, and
+//! a test or .ci/run runs each of its commands, or a list here has the reason why not. tests/kernels runs the recipe for an
+//! initramfs.
 
 mod common;
 #[allow(dead_code)] // nothing is installed here
@@ -25,12 +25,12 @@ use common::shown::compare;
 use common::{Ended, copy_project, is_installed, sandbox_filter, skipped};
 use host::Ran;
 
-/// A recipe may build the program first.
+/// The time limit of a command. A recipe may build the program.
 const LIMIT: Duration = Duration::from_secs(300);
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn room() -> TempDir {
+fn temp_dir() -> TempDir {
     tempfile::tempdir().expect("a directory can be made")
 }
 
@@ -46,18 +46,18 @@ fn the_transcript_is_what_the_program_prints() {
     compare("README.md", shown);
 }
 
-// ---- What stands in the page
+// ---- The contents of the page
 
 /// A block of code.
 struct Block {
-    /// What it is written in, as behind the opening fence.
+    /// The language after the opening fence.
     language: String,
     /// The name in the comment `<!-- recipe: NAME -->` on the line before it.
     recipe: Option<String>,
     lines: Vec<String>,
 }
 
-/// The page's blocks of code, and what is left without them.
+/// The page's blocks of code, and the page without them.
 fn blocks(page: &str) -> (Vec<Block>, String) {
     let (mut blocks, mut rest, mut recipe) = (Vec::new(), String::new(), None);
     let mut lines = page.lines();
@@ -76,7 +76,7 @@ fn blocks(page: &str) -> (Vec<Block>, String) {
     (blocks, rest)
 }
 
-/// A recipe's text.
+/// The text of a recipe.
 fn recipe(name: &str) -> String {
     let (blocks, _) = blocks(&read("README.md"));
     let mut found = blocks.iter().filter(|block| block.recipe.as_deref() == Some(name));
@@ -85,7 +85,7 @@ fn recipe(name: &str) -> String {
     block.lines.join("\n") + "\n"
 }
 
-/// The texts of a YAML file's block scalars (`run: |`, `- |`), which is where the recipes have their steps.
+/// The texts of a YAML file's block scalars (`run: |`, `- |`), which are the steps of the recipes.
 fn steps(yaml: &str) -> Vec<String> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut steps: Vec<String> = Vec::new();
@@ -108,7 +108,7 @@ fn steps(yaml: &str) -> Vec<String> {
 
 // ---- Every command
 
-/// The first words of what counts as a command where it stands in the middle of a sentence.
+/// Code in the middle of a sentence is a command if it begins with one of these words.
 const COMMANDS: &[&str] = &[
     "cargo",
     "cp",
@@ -132,7 +132,7 @@ const COMMANDS: &[&str] = &[
     "taskset",
 ];
 
-/// Who follows which recipe. A recipe of one's own language is followed by whoever reads it from the page.
+/// The test of each recipe.
 const RECIPES: &[(&str, fn())] = &[
     ("container", the_container_recipes_work),
     ("running-container", the_container_recipes_work),
@@ -142,10 +142,10 @@ const RECIPES: &[(&str, fn())] = &[
     ("signal", the_signal_recipe_takes_a_call_away),
 ];
 
-/// The recipe that another test of the project follows, and the file that does.
+/// The recipe that another test runs, and the file of this test.
 const ELSEWHERE: &[(&str, &str)] = &[("initramfs", "tests/kernels/recipe.rs")];
 
-/// The commands that neither a test nor .ci/run runs as they stand, and why.
+/// The commands that neither a test nor .ci/run runs as they are, and why.
 const NOT_RUN: &[(&str, &str)] = &[
     (
         "cargo bench -- --format markdown --svg benches/comparison.svg",
@@ -184,7 +184,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
 ];
 
-/// The commands of the page that are no part of a recipe.
+/// The page's commands that are not part of a recipe.
 fn commands(page: &str) -> BTreeSet<String> {
     let (blocks, rest) = blocks(page);
     let mut found = BTreeSet::new();
@@ -199,7 +199,7 @@ fn commands(page: &str) -> BTreeSet<String> {
             other => panic!("a block in {other:?} that is no recipe"),
         }
     }
-    // Code in sentences stands between backquotes, and does not go on in the next line.
+    // Code in a sentence is between backquotes, on one line.
     for line in rest.lines() {
         for span in line.split('`').skip(1).step_by(2) {
             let mut words = span.split(' ');
@@ -212,10 +212,10 @@ fn commands(page: &str) -> BTreeSet<String> {
     found
 }
 
-/// Whether one of these lines of shell runs the command: as it stands, or with more options.
+/// Whether one of these lines of a shell script runs the command, as it is or with more arguments.
 fn is_run_by<'a>(command: &str, lines: impl IntoIterator<Item = &'a str>) -> bool {
     lines.into_iter().map(str::trim).filter(|line| !line.starts_with('#')).any(|line| {
-        // Whatever is set for it in front.
+        // Skip the variables that are set in front of the command.
         let words: Vec<&str> = line.split(' ').collect();
         let is_set = |word: &&&str| word.contains('=') && !word.starts_with('-');
         let line = words[words.iter().take_while(is_set).count()..].join(" ");
@@ -223,8 +223,7 @@ fn is_run_by<'a>(command: &str, lines: impl IntoIterator<Item = &'a str>) -> boo
     })
 }
 
-/// The suites that `cargo test` runs wholly or in part because of this command; none if it is another command
-/// or asks for what `cargo test` leaves out.
+/// The suites that this command runs, if `cargo test` runs them too. None for another command, or one that runs ignored tests.
 fn suites(command: &str) -> Vec<&str> {
     let Some(arguments) = command.strip_prefix("cargo test --test ") else { return Vec::new() };
     let arguments = arguments.split(" -- ").collect::<Vec<_>>();
@@ -284,13 +283,13 @@ fn every_command_is_run_or_has_a_reason() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The command line of the transcript that is compared above, and what undoes it.
+/// Whether a test in this file runs the command: the one of the transcript, or the one that undoes it.
 fn is_here(command: &str) -> bool {
     ["seccomp-notify-min -K /tmp/x /bye", "rmdir /tmp/x"].contains(&command)
 }
 
 #[test]
-fn a_command_that_nobody_runs_is_found() {
+fn a_command_that_is_not_run_is_found() {
     let page = "Say `cargo frobnicate --all`, or\n\n```sh\nmake world\n```\nbut `cargo` is a word, and `a b` no command.\n";
     let found = commands(page);
     assert_eq!(found.iter().collect::<Vec<_>>(), ["cargo frobnicate --all", "make world"]);
@@ -304,17 +303,17 @@ fn a_command_that_nobody_runs_is_found() {
 
 // ---- Links
 
-/// The place in the page that a heading is: as the usual renderers name it.
+/// The anchor of a heading, as the usual renderers make it.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The packages of their own in the project's folder, which cargo leaves out when it packages the crate.
+/// The other packages in the project's folder. Cargo leaves them out when it packages the crate.
 const PACKAGES: &[&str] = &[".tools/bench", ".tools/fuzz", ".tools/release"];
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let is_packaged = Path::new(PROJECT).join("Cargo.toml.orig").exists();
     for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         let (_, page) = blocks(&read(document));
@@ -327,7 +326,7 @@ fn every_link_leads_somewhere() {
         for link in links {
             let leads = match link.strip_prefix('#') {
                 Some(name) => anchors.contains(name),
-                // What is elsewhere is not asked for by a test.
+                // The tests do not check links to other sites.
                 None if link.starts_with("https://") => true,
                 None if is_packaged && PACKAGES.contains(&link) => {
                     skipped("a link", format!("{link} is not in a packaged crate"));
@@ -342,32 +341,32 @@ fn every_link_leads_somewhere() {
 
 // ---- The recipes for CI
 
-/// A repository with the project as it is here, and a clone of it in which the recipes' first step has built the
-/// program; both recipes have the same one.
+/// A repository with the project's files, and a clone in which the first step of the recipes has built the program. Both recipes
+/// have the same first step.
 struct Clone {
-    room: TempDir,
+    dir: TempDir,
 }
 
 impl Clone {
-    /// Follows the first step; `None` where there is no git.
+    /// Runs the first step; `None` without git or bash.
     fn make() -> Option<Self> {
         if !is_installed("git") || !is_installed("bash") {
             skipped("the recipes for CI", "they need git and bash");
             return None;
         }
-        let room = room();
-        let source = room.path().join("source");
+        let dir = temp_dir();
+        let source = dir.path().join("source");
         copy_project(&source);
         common::commit_all(&source);
         let [github, gitlab] = ["github", "gitlab"].map(|name| steps(&recipe(name)));
         assert_eq!(github[0], gitlab[0], "the first steps");
-        let clone = Self { room };
-        let built = clone.run(&["bash", "-e"], &github[0], clone.room.path(), "", &[]);
+        let clone = Self { dir };
+        let built = clone.run(&["bash", "-e"], &github[0], clone.dir.path(), "", &[]);
         assert!(built.status.success(), "{}", text(&built.stderr));
         Some(clone)
     }
 
-    /// Runs a step in `folder` with the variables of the recipe, in a sandbox that has these calls fail.
+    /// Runs a step in `folder` with the variables of the recipe, in a sandbox in which the calls in `failing` fail.
     fn run(
         &self,
         interpreter: &[&str],
@@ -382,7 +381,7 @@ impl Clone {
         shell(&mut command, folder)
             .args(&interpreter[1..])
             .arg(&script)
-            .env("SOURCE", format!("file://{}", self.room.path().join("source").display()))
+            .env("SOURCE", format!("file://{}", self.dir.path().join("source").display()))
             .env("RUN", run)
             .env("PROGRAM", program());
         if !failing.is_empty() {
@@ -391,7 +390,7 @@ impl Clone {
                 .map(|&(call, errno)| (call, libc::SECCOMP_RET_ERRNO | errno as u32))
                 .collect();
             let filter = sandbox_filter(&rules);
-            // SAFETY: makes two system calls and nothing else.
+            // SAFETY: the closure only makes two system calls.
             unsafe {
                 command.pre_exec(move || match common::install_filter(&filter, 0) {
                     -1 => Err(io::Error::last_os_error()),
@@ -402,17 +401,16 @@ impl Clone {
         host::run(&mut command, LIMIT).expect("a step ends")
     }
 
-    /// A folder in which the first step has been followed.
+    /// A folder in the state after the first step.
     fn folder(&self) -> TempDir {
-        let folder = room();
-        let there = self.room.path().join("seccomp-notify-min");
+        let folder = temp_dir();
+        let there = self.dir.path().join("seccomp-notify-min");
         symlink(there, folder.path().join("seccomp-notify-min")).expect("a link can be made");
         folder
     }
 
-    /// Follows a recipe's second step: where all is well, where the kernel has no user notification, where something
-    /// else is broken, and where all seems well but no directory is made. Returns how each ended and
-    /// what it printed.
+    /// Runs a recipe's second step in five situations: the program works; it works with another command in front; the kernel
+    /// has no user notification; another call fails; no directory can be made. Returns the exit status and the output of each.
     fn follow(&self, name: &str, interpreter: &[&str]) -> [(Option<i32>, String); 5] {
         let steps = steps(&recipe(name));
         let [_, smoke] = steps.as_slice() else { panic!("{name} has not two steps") };
@@ -428,7 +426,7 @@ impl Clone {
             let folder = self.folder();
             let ran = self.run(interpreter, smoke, folder.path(), run, failing);
             let printed = text(&ran.stdout) + &text(&ran.stderr);
-            // What it made is gone.
+            // The step has removed the directory that it made.
             let made = printed.split('"').find(|part| part.starts_with("/tmp/smoke."));
             assert!(made.is_none_or(|made| !Path::new(made).exists()), "{printed}");
             (ran.status.code(), printed)
@@ -436,7 +434,7 @@ impl Clone {
     }
 }
 
-/// Where the recipes for CI say that the program is.
+/// The program's path in the recipes for CI.
 fn program() -> String {
     let [github, gitlab] = ["github", "gitlab"].map(|name| {
         let recipe = recipe(name);
@@ -448,13 +446,13 @@ fn program() -> String {
     github
 }
 
-/// A command of somebody who has no settings, in `folder`.
+/// A command in `folder`, without the user's settings.
 fn shell<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     command
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        // Where the program is built is what the recipes say.
+        // The recipes name the directory in which the program is built.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("CARGO_BUILD_TARGET")
 }
@@ -464,21 +462,21 @@ const MADE: &str = "SUCCESS: mkdir(2) returned";
 #[test]
 fn the_ci_recipes_pass_skip_and_fail_as_they_should() {
     if let Some(clone) = Clone::make() {
-        judge_github(&clone);
-        judge_gitlab(&clone);
+        check_github(&clone);
+        check_gitlab(&clone);
     }
 }
 
-/// Nothing failed, but no directory was made.
-fn judge_empty((status, printed): &(Option<i32>, String)) {
+/// Checks a step in which no directory was made.
+fn check_empty((status, printed): &(Option<i32>, String)) {
     assert!(*status == Some(1), "{status:?} {printed}");
     for said in ["Read-only file system", "no directory was made"] {
         assert!(printed.contains(said), "{printed}");
     }
 }
 
-fn judge_github(clone: &Clone) {
-    // As a runner starts a step that names no shell.
+fn check_github(clone: &Clone) {
+    // The shell with which a runner starts a step.
     let [well, prefixed, cannot, broken, empty] = clone.follow("github", &["bash", "-e"]);
     for (status, printed) in [&well, &prefixed] {
         assert!(*status == Some(0) && printed.contains(MADE), "{status:?} {printed}");
@@ -486,12 +484,12 @@ fn judge_github(clone: &Clone) {
     }
     assert!(cannot.0 == Some(0) && cannot.1.contains("::notice::skipped"), "{cannot:?}");
     assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
-    judge_empty(&empty);
+    check_empty(&empty);
 }
 
-fn judge_gitlab(clone: &Clone) {
+fn check_gitlab(clone: &Clone) {
     assert!(recipe("gitlab").contains("allow_failure:\n    exit_codes: 77\n"));
-    // As a runner starts it where there is bash, and where there is not.
+    // The shells with which a runner starts a script, with and without bash in the image.
     for interpreter in [&["bash", "-eo", "pipefail"][..], &["sh", "-e"]] {
         let [well, prefixed, cannot, broken, empty] = clone.follow("gitlab", interpreter);
         for (status, printed) in [&well, &prefixed] {
@@ -499,7 +497,7 @@ fn judge_gitlab(clone: &Clone) {
         }
         assert!(cannot.0 == Some(77), "{cannot:?}");
         assert!(broken.0 == Some(1) && broken.1.contains("socketpair"), "{broken:?}");
-        judge_empty(&empty);
+        check_empty(&empty);
     }
 }
 
@@ -516,7 +514,7 @@ fn follow(recipe: &str, set: impl FnOnce(&mut Command)) -> Ran {
     ran
 }
 
-/// The other terminal is this test.
+/// The test is the other terminal.
 #[test]
 fn the_signal_recipe_takes_a_call_away() {
     let recipe = recipe("signal");
@@ -537,27 +535,27 @@ fn the_signal_recipe_takes_a_call_away() {
     }
 }
 
-/// The other machine is this one: stand-ins for scp and ssh, which do what those do there.
+/// This machine is the other machine too: scripts replace scp and ssh.
 #[test]
 fn the_latency_recipe_measures_both_machines() {
     if !is_installed("taskset") {
         skipped("the recipe for latency", "taskset is not installed");
         return;
     }
-    let room = room();
-    let home = room.path().join("home");
+    let dir = temp_dir();
+    let home = dir.path().join("home");
     fs::create_dir(&home).expect("a directory can be made");
     let home = home.to_str().expect("text");
     let stand_in = |name: &str, script: String| {
-        let file = room.path().join(name);
+        let file = dir.path().join(name);
         fs::write(&file, format!("#!/bin/sh -eu\n{script}")).expect("a file can be written");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
     };
     // scp -q FILE HOST:
     stand_in("scp", format!("[ $# = 3 ] && [ \"$1 $3\" = '-q there:' ]\ncp \"$2\" {home}\n"));
-    // ssh HOST COMMAND..., given to the shell there
+    // ssh HOST COMMAND..., run by a shell
     stand_in("ssh", format!("[ \"$1\" = there ]\nshift\ncd {home}\nexec sh -c \"$*\"\n"));
-    let path = format!("{}:{}", room.path().display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
     let ran = follow(&recipe("latency"), |command| {
         command.env("OTHER", "there").env("PATH", path);
     });
@@ -567,40 +565,40 @@ fn the_latency_recipe_measures_both_machines() {
     assert_eq!(printed.matches("there, ").count(), 3, "{printed}");
 }
 
-/// A podman that needs least of the host, and leaves nothing on it: told so by files, since the recipes'
-/// commands stay as they are.
+/// Podman with settings that need little from the host and leave nothing there. The settings are in files, since the recipes'
+/// commands must not change.
 struct Podman {
-    room: TempDir,
+    dir: TempDir,
     settings: [(&'static str, PathBuf); 2],
 }
 
 impl Podman {
-    /// Why there is none, if there is none.
+    /// Sets podman up, or returns why it cannot be used.
     fn prepare() -> Result<Self, String> {
         if !is_installed("podman") {
             return Err("podman is not installed".into());
         }
-        let room = room();
+        let dir = temp_dir();
         let file = |name: &str, lines: &[String]| {
-            let file = room.path().join(name);
+            let file = dir.path().join(name);
             fs::write(&file, lines.join("\n")).expect("a file can be written");
             file
         };
-        let place = |name: &str| format!("{:?}", room.path().join(name));
+        let path = |name: &str| format!("{:?}", dir.path().join(name));
         let storage = file(
             "storage.conf",
             &[
                 "[storage]".into(),
                 "driver = \"vfs\"".into(),
-                format!("graphroot = {}", place("store")),
-                format!("runroot = {}", place("run")),
+                format!("graphroot = {}", path("store")),
+                format!("runroot = {}", path("run")),
             ],
         );
         let mut lines = vec![
             "[engine]".into(),
             "cgroup_manager = \"cgroupfs\"".into(),
             "events_logger = \"none\"".into(),
-            format!("tmp_dir = {}", place("tmp")),
+            format!("tmp_dir = {}", path("tmp")),
         ];
         if is_installed("runc") {
             lines.push("runtime = \"runc\"".into());
@@ -609,16 +607,16 @@ impl Podman {
             "[containers]".into(),
             "netns = \"none\"".into(),
             "log_driver = \"none\"".into(),
-            // Not more than an ordinary process may raise its limits to.
+            // Limits that an ordinary process may set.
             "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]".into(),
         ]);
         let containers = file("containers.conf", &lines);
         let settings = [("CONTAINERS_STORAGE_CONF", storage), ("CONTAINERS_CONF", containers)];
-        let podman = Self { room, settings };
+        let podman = Self { dir, settings };
 
-        // Any failure of this one is podman's: the program only says its version.
-        fs::copy(common::image(), podman.room.path().join("program")).expect("it can be copied");
-        fs::write(podman.room.path().join("Containerfile"), "FROM scratch\nCOPY program /\n")
+        // A failure of this run is podman's: the program only prints its version.
+        fs::copy(common::image(), podman.dir.path().join("program")).expect("it can be copied");
+        fs::write(podman.dir.path().join("Containerfile"), "FROM scratch\nCOPY program /\n")
             .expect("a file can be written");
         podman.ask(&["build", "--quiet", "-t", "probe", "."])?;
         podman.ask(&["run", "--rm", "probe", "/program", "-V"])?;
@@ -631,7 +629,7 @@ impl Podman {
 
     fn ask(&self, arguments: &[&str]) -> Result<(), String> {
         let mut command = Command::new("podman");
-        self.set(command.args(arguments).current_dir(self.room.path()));
+        self.set(command.args(arguments).current_dir(self.dir.path()));
         let ran = host::run(&mut command, LIMIT)?;
         let said = format!("podman {}: {}", arguments[0], text(&ran.stderr).trim());
         ran.status.success().then_some(()).ok_or(said)
@@ -641,17 +639,17 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.ask(&["rm", "--force", "--all", "--time=0"]);
-        // What podman leaves running to clean up behind a container may still make files.
+        // Podman's processes that clean up after a container may still make files.
         for _ in 0..100 {
-            let _ = fs::remove_dir_all(self.room.path());
+            let _ = fs::remove_dir_all(self.dir.path());
             std::thread::sleep(Duration::from_millis(50));
-            if !self.room.path().exists() {
+            if !self.dir.path().exists() {
                 return;
             }
         }
-        // A panic while another is on its way would hide that one.
+        // A second panic would hide the first one.
         if !std::thread::panicking() {
-            panic!("{} cannot be removed", self.room.path().display());
+            panic!("{} cannot be removed", self.dir.path().display());
         }
     }
 }
@@ -668,7 +666,7 @@ fn the_container_recipes_work() {
     let ran = follow(&recipe("container"), |command| podman.set(command));
     assert!(text(&ran.stdout).contains(MADE), "{}", text(&ran.stdout));
 
-    // A container that runs already: it waits for longer than the test takes.
+    // A running container: its delay is longer than the test.
     let wait = ["-d", "3600", "/etc/x"];
     let start = ["run", "--detach", "--name=there", "--tmpfs=/tmp", "probe", "/program"];
     let started = podman.ask(&[&start[..], &wait].concat());

@@ -1,8 +1,7 @@
-//! The release archives: two copies of the project in different folders, with sources of different ages, by people
-//! with different homes, languages and time zones, decades apart by their clocks, give the same bytes, and what
-//! is in them is what README.md says. `cargo test --test release -- --ignored` runs it: it builds .tools/release
-//! and the program twice from nothing, and the crates' sources come from the copies that cargo has kept, or over
-//! the network where it has none.
+//! The release archives: two builds have the same bytes, although the folders, the sources' times, the home directories, the
+//! languages, the time zones and the clocks differ. The archives contain what README.md says.
+//! `cargo test --test release -- --ignored` runs it. It builds .tools/release and the program twice from nothing. The crates'
+//! sources come from cargo's cache, or from the network if they are not in the cache.
 
 #[cfg(false)] // a library of its own: it is here to be formatted
 #[path = "release/clock.rs"]
@@ -23,16 +22,16 @@ use common::{copy_project, is_installed, skipped};
 
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Somebody who makes a release.
+/// The circumstances in which a release is made.
 struct Maker<'a> {
-    /// The folder that has the copy of the project, somewhere beneath the test's own.
+    /// The folder with the copy of the project, beneath the test's own directory.
     folder: &'a str,
-    /// What it is in the rest of the environment.
+    /// Environment variables.
     variables: &'a [(&'a str, &'a str)],
     umask: &'a str,
-    /// When the sources were last changed, in seconds since 1970.
+    /// The time of the sources' last change, in seconds since 1970.
     age: u64,
-    /// How far the clock is ahead, in seconds.
+    /// How many seconds the clock is ahead.
     ahead: u64,
 }
 
@@ -53,14 +52,14 @@ const MAKERS: [Maker; 2] = [
     },
 ];
 
-/// Makes a library of release/clock.rs. The programs that make a release must load it: those of the GNU C library
-/// do, and where rustc is another's, that is said.
-fn clock(room: &Path) -> Option<PathBuf> {
+/// Builds release/clock.rs as a library, for the programs that make a release. Only programs that use the GNU C library can load
+/// it; without that library, this part is reported as skipped.
+fn clock(dir: &Path) -> Option<PathBuf> {
     if !cfg!(target_env = "gnu") {
         skipped("two builds on different days", "the clock is for programs of the GNU C library");
         return None;
     }
-    let library = room.join("clock.so");
+    let library = dir.join("clock.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/release/clock.rs");
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(rustc);
@@ -69,20 +68,20 @@ fn clock(room: &Path) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Runs README.md's command in a copy of the project below `room`, and returns the files that it made.
-fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
-    let project = room.join(maker.folder);
-    let home = project.parent().expect("it is beneath the room").join("home");
+/// Runs README.md's command in a copy of the project below `dir`, and returns the files that it made.
+fn make(dir: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
+    let project = dir.join(maker.folder);
+    let home = project.parent().expect("it is beneath the directory").join("home");
     let cargo_home = home.join("cargo");
     fs::create_dir_all(&cargo_home).expect("a directory can be made");
     copy_project(&project);
     if is_installed("git") {
         common::commit_all(&project);
     }
-    grow_old(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
-    keep_registry(&cargo_home);
+    set_times(&project, UNIX_EPOCH + Duration::from_secs(maker.age));
+    copy_registry(&cargo_home);
 
-    // What is not there comes over the network, whose certificates are of the true day.
+    // Fetch missing crates first: with a wrong clock, the certificates of the network are not valid.
     let script = format!(
         "umask {}
         tool=.tools/release/Cargo.toml
@@ -97,7 +96,7 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
     );
     let mut command = Command::new("sh");
     command.args(["-euc", &script]).current_dir(&project);
-    // Nothing that cargo set for this test; what rustup needs to find the compiler stays where it is.
+    // Remove what cargo set for this test. rustup still finds the compiler in its own directory.
     let old_home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -124,7 +123,7 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
         let date = date.lines().next().unwrap_or_default();
         let notes = fs::read_to_string(notes).expect("the clock was loaded");
         let notes = format!("{notes}{date} is what date prints\n");
-        judge_notes(&notes, begin + Duration::from_secs(maker.ahead));
+        check_notes(&notes, begin + Duration::from_secs(maker.ahead));
     }
 
     let mut files = BTreeMap::new();
@@ -136,33 +135,30 @@ fn make(room: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Ve
     files
 }
 
-/// All that took part was told the maker's time, and nobody who matters was left out.
-fn judge_notes(notes: &str, begin: SystemTime) {
+/// Checks that each program got the shifted time, and that cargo, rustc, the tool and the linker are among the programs.
+fn check_notes(notes: &str, begin: SystemTime) {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("later").as_secs();
     let day = seconds(begin)..=seconds(begin + LIMIT);
     for line in notes.lines() {
-        let (time, _) = line.split_once(' ').expect("a time and who was told it");
+        let (time, _) = line.split_once(' ').expect("a time and a program");
         assert!(day.contains(&time.parse().expect("a number")), "{day:?}: {line}");
     }
     for program in ["cargo", "rustc", "seccomp-notify-min-release"] {
-        assert!(
-            notes.contains(&format!("/{program}\n")),
-            "{program} goes by another clock: {notes}"
-        );
+        assert!(notes.contains(&format!("/{program}\n")), "{program} has another clock: {notes}");
     }
     let is_linker = |line: &str| {
         let name = line.rsplit('/').next().unwrap_or_default();
         name.split(['-', '.']).any(|part| ["ld", "lld", "mold", "wild"].contains(&part))
     };
-    assert!(notes.lines().any(is_linker), "the linker goes by another clock: {notes}");
+    assert!(notes.lines().any(is_linker), "the linker has another clock: {notes}");
 }
 
 /// Sets the times of all files in a folder.
-fn grow_old(folder: &Path, time: SystemTime) {
+fn set_times(folder: &Path, time: SystemTime) {
     for entry in fs::read_dir(folder).expect("a directory can be read") {
         let path = entry.expect("an entry can be read").path();
         if path.is_dir() {
-            grow_old(&path, time);
+            set_times(&path, time);
         } else {
             let file = fs::File::open(&path).expect("it can be read");
             file.set_modified(time).expect("it is ours");
@@ -170,9 +166,8 @@ fn grow_old(folder: &Path, time: SystemTime) {
     }
 }
 
-/// Gives a new home the crates that the present one has kept as they were downloaded; each home unpacks them
-/// for itself.
-fn keep_registry(cargo_home: &Path) {
+/// Copies the downloaded crates of this user's cargo directory to a new one, which unpacks them itself.
+fn copy_registry(cargo_home: &Path) {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
     let Some(home) = home else { return };
@@ -196,18 +191,18 @@ fn two_builds_have_the_same_bytes() {
         skipped("the release archives", ".tools/release is not in this copy of the project");
         return;
     }
-    let room = tempfile::tempdir().expect("a directory can be made");
-    let clock = clock(room.path());
-    let [one, other] = MAKERS.each_ref().map(|maker| make(room.path(), clock.as_deref(), maker));
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let clock = clock(dir.path());
+    let [one, other] = MAKERS.each_ref().map(|maker| make(dir.path(), clock.as_deref(), maker));
 
     assert!(one.len() > 1, "{:?}", one.keys());
     assert!(one.keys().eq(other.keys()), "{:?} {:?}", one.keys(), other.keys());
     for (name, bytes) in &one {
         assert!(*bytes == other[name], "{name} differs");
     }
-    let out = room.path().join(MAKERS[0].folder).join("target/dist");
+    let out = dir.path().join(MAKERS[0].folder).join("target/dist");
     for name in one.keys().filter(|name| name.ends_with(".tar.gz")) {
-        judge(&out, name);
+        check(&out, name);
     }
     sums(&out);
 }
@@ -220,14 +215,14 @@ fn output(folder: &Path, command: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The check sums in a folder are right.
+/// Checks the check sums in a folder.
 fn sums(folder: &Path) {
     let said = output(folder, &["sha256sum", "--strict", "-c", "SHA256SUMS"]);
     assert!(said.lines().count() > 0 && said.lines().all(|line| line.ends_with(": OK")), "{said}");
 }
 
-/// Unpacks an archive and looks at what is in it.
-fn judge(out: &Path, name: &str) {
+/// Unpacks an archive and checks its contents.
+fn check(out: &Path, name: &str) {
     let folder = name.strip_suffix(".tar.gz").expect("it is an archive");
     output(out, &["tar", "xzf", name]);
     let folder = out.join(folder);
