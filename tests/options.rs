@@ -137,7 +137,7 @@ fn a_wrong_value_is_named_with_those_that_are_right() {
         is_told(&said, &[option, value, "/etc/c"]);
         // Attached.
         if !value.is_empty() {
-            is_told(&said, &[&[option, value].concat(), "/etc/c"]);
+            is_told(&said, &[[option, value].concat().as_str(), "/etc/c"]);
         }
     }
 }
