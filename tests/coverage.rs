@@ -1,15 +1,15 @@
-//! Branch coverage of the image itself, under the whole suite: which conditional branches were seen going
-//! both ways, which source lines were never reached.
+//! Branch coverage of the image itself, with all suites: the conditional branches that did not go both ways, and the source lines
+//! that were not reached.
 //!
-//! The program has no runtime that could count, and no page that it could count in. So the kernel counts:
-//! a uprobe on each conditional jump, whose registers tell which way it goes, and one on the beginning of
-//! each basic block. Every process that executes the image's file is seen, whoever started it and
-//! whoever else traces it. A probe is taken away as soon as it has nothing more to tell.
+//! The program has no runtime and no writable page for counters. So the kernel counts: a uprobe on each conditional jump records
+//! the flags, which determine the direction of the jump, and a uprobe at the beginning of each basic block counts. The probes
+//! see every process that executes the image's file, also if another process traces it. A probe is removed as soon as it can
+//! give no more information.
 //!
-//! What the machine calls a branch is what is counted: `&&` is two, a `match` is several, a comparison
-//! without a jump is none, and one in an inlined function is one for each place that it is inlined at.
+//! Branches are those of the machine code: `&&` has two, a `match` has several, a comparison without a jump has none, and a
+//! branch in an inlined function counts once for each place that it is inlined at.
 //!
-//! With `COVERAGE_README=write` the list of what no test reaches is written into README.md.
+//! With `COVERAGE_README=write` the list of what no test reaches is written to README.md.
 
 mod common;
 
@@ -39,15 +39,14 @@ use perf_event_open_sys::bindings::{
 };
 use perf_event_open_sys::{ioctls, perf_event_open};
 
-/// Reasons that several have.
+/// Reasons of several entries.
 const OF_ANOTHER: &str = "for a notification of another process than the target, which this target never has; \
     tests/hostile.rs makes some for the library's tracer";
 const NO_PANIC: &str = "cannot be; written so that there is no panicking code";
 const OTHER_MEMORY: &str = "the address of a path of this target is always good, and the string short; \
     tests/hostile.rs has other targets for the library's tracer, tests/refused.rs other answers";
 
-/// Branches that no test sees going both ways, and lines that none reaches: the line's file, a part of it,
-/// and why.
+/// Branches that do not go both ways in any test, and lines that no test reaches: the file, a part of the line, and the reason.
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
     ("main.rs", "if a != b", "the program only asks whether bytes are equal, and the linked function is shared with bcmp"),
@@ -73,9 +72,9 @@ const KNOWN: &[(&str, &str, &str)] = &[
 struct Code {
     /// All instructions of all functions, by address.
     instructions: BTreeMap<u64, Instruction>,
-    /// Where basic blocks begin.
+    /// The addresses at which basic blocks begin.
     leaders: BTreeSet<u64>,
-    /// What is to be added to an address to get the place in the file.
+    /// The difference between an address and the offset in the file.
     to_file: u64,
 }
 
@@ -137,7 +136,7 @@ fn is_taken(jump: &Instruction, flags: u64) -> bool {
         C::ge => sign == overflow,
         C::le => zero || sign != overflow,
         C::g => !zero && sign == overflow,
-        C::None => panic!("a jump that looks at a register: {jump}"),
+        C::None => panic!("a jump that depends on a register: {jump}"),
     }
 }
 
@@ -156,12 +155,12 @@ fn probe(image: &CString, offset: u64, cpu: i32, sampled: bool) -> io::Result<Ow
         attributes.sample_type = u64::from(PERF_SAMPLE_IP | PERF_SAMPLE_REGS_INTR);
         attributes.sample_regs_intr = FLAGS;
     }
-    // SAFETY: the attributes and the path that they point to are there for the call.
+    // SAFETY: the attributes, and the path that they point to, are valid during the call.
     let fd = unsafe { perf_event_open(&raw mut attributes, -1, cpu, -1, 8) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it has just been opened, and nobody else knows of it.
+    // SAFETY: the descriptor was just opened and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -181,15 +180,15 @@ impl Ring {
         let page_size = page_size as usize;
         let length = NonZeroUsize::new((1 + Self::PAGES) * page_size).unwrap();
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping, at a place that the kernel chooses; it stays for the whole test.
+        // SAFETY: a new mapping at an address that the kernel chooses. It stays for the whole test.
         let page = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, of, 0) };
         let page = page.expect("a ring of samples").cast().as_ptr();
         Self { page, page_size, size: Self::PAGES * page_size, lost: 0 }
     }
 
-    /// Takes all samples: address and flags.
+    /// Reads all samples: address and flags.
     fn drain(&mut self, mut take: impl FnMut(u64, u64)) {
-        // SAFETY: the mapping's first page is such a structure, which the kernel writes to meanwhile.
+        // SAFETY: the mapping's first page is this structure, to which the kernel writes at the same time.
         let (head, tail) =
             unsafe { (&raw const (*self.page).data_head, &raw mut (*self.page).data_tail) };
         // SAFETY: as above.
@@ -201,7 +200,7 @@ impl Ring {
             let size = header >> 48;
             match kind {
                 PERF_RECORD_SAMPLE => {
-                    // The header, the address, the ABI of the registers, the one register.
+                    // A sample has the header, the address, the ABI of the registers, and one register.
                     take(self.word(at + 8), self.word(at + 24));
                 }
                 PERF_RECORD_LOST => self.lost += self.word(at + 16),
@@ -218,26 +217,26 @@ impl Ring {
     /// A word of the ring. Records are multiples of words.
     fn word(&self, at: u64) -> u64 {
         let at = self.page_size + at as usize % self.size;
-        // SAFETY: within the mapping, behind its first page.
+        // SAFETY: the address is inside the mapping, after its first page.
         unsafe { ptr::read_volatile(self.page.byte_add(at).cast::<u64>()) }
     }
 }
 
-/// Takes probes away. It takes the kernel a while, in which nothing else is held up.
+/// Removes probes. The kernel needs some time for this, so another thread does it.
 fn remove(probes: Vec<OwnedFd>) {
     thread::spawn(|| drop(probes));
 }
 
-/// What is known of the code's execution.
+/// What is known about the code's execution.
 struct Coverage {
     code: Code,
     rings: Vec<Ring>,
-    /// For each branch, how often it was seen taken and not taken, until both were.
+    /// For each branch, how often it was taken and not taken. The counts stop when both have occurred.
     branches: BTreeMap<u64, [u64; 2]>,
     reached: BTreeSet<u64>,
     branch_probes: BTreeMap<u64, Vec<OwnedFd>>,
     leader_probes: BTreeMap<u64, Vec<OwnedFd>>,
-    /// The rings belong to these.
+    /// The probes that the rings belong to.
     _owners: Vec<OwnedFd>,
 }
 
@@ -250,7 +249,7 @@ impl Coverage {
 
         let mut rings = vec![];
         let mut owners = vec![];
-        // The owner of a ring must stay; it probes the entry point, which each process meets once.
+        // The probe that owns a ring must stay. It is at the entry point, which each process executes once.
         let first = *code.leaders.first().expect("code");
         for &cpu in &cpus {
             let owner = probe(&name, offset(first), cpu, true)?;
@@ -263,7 +262,7 @@ impl Coverage {
             for &cpu in &cpus {
                 let it = probe(&name, offset(jump.ip()), cpu, true)?;
                 let ring = owners[cpu as usize].as_raw_fd();
-                // SAFETY: both are open.
+                // SAFETY: both descriptors are open.
                 if unsafe { ioctls::SET_OUTPUT(it.as_raw_fd(), ring) } < 0 {
                     return Err(io::Error::last_os_error());
                 }
@@ -289,7 +288,7 @@ impl Coverage {
         })
     }
 
-    /// Takes what has come, and takes away the probes that have nothing more to tell.
+    /// Reads the samples, and removes the probes of branches that went both ways.
     fn collect(&mut self) {
         for ring in &mut self.rings {
             ring.drain(|address, flags| {
@@ -306,7 +305,7 @@ impl Coverage {
         }
     }
 
-    /// Looks which blocks were reached, and takes their probes away.
+    /// Finds the blocks that were reached, and removes their probes.
     fn collect_blocks(&mut self) {
         let is_reached = |probes: &Vec<OwnedFd>| {
             probes.iter().any(|probe| {
@@ -333,7 +332,7 @@ impl Coverage {
     }
 }
 
-/// Tells where code comes from.
+/// The source lines of the code.
 struct Sources {
     loader: addr2line::Loader,
     root: PathBuf,
@@ -374,8 +373,8 @@ fn suites() -> Vec<String> {
         let path = entry.expect("a test").path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let source = fs::read_to_string(&path).unwrap_or_default();
-        // The image's own bytes are another test's business: here it has symbols. A soak takes the same
-        // ways again and again, faster than their samples can be read.
+        // Not the tests of the image's bytes: the image here has symbols. Not the soak test: it repeats the same code
+        // faster than the samples can be read.
         let is_other = ["builds", "coverage", "image", "layers", "soak", "toolchains"]
             .contains(&name.as_str());
         if source.contains("mod common;") && !is_other {
@@ -412,28 +411,28 @@ fn every_branch_is_known() {
     let output = File::create(&log).expect("a log");
     let mut failed = vec![];
     for suite in &suites {
-        // One by one, so that one that does not build keeps none of the others from running.
+        // One suite at a time, so that the others run also if one does not build.
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["test", "--quiet", "--test", suite]);
         if cfg!(feature = "backend-sc") {
             cargo.args(["--features", "backend-sc"]);
         }
         cargo.env("SECCOMP_NOTIFY_MIN", &image).stdin(Stdio::null());
-        // Each start of a program with a thousand probes takes its time.
+        // Fewer command lines: a program with a thousand probes starts slowly.
         cargo.env("COMMAND_LINES", "2000");
         let stream = || output.try_clone().expect("the log");
         cargo.stdout(stream()).stderr(stream());
         let mut running = cargo.spawn().expect("cargo");
         let since = Instant::now();
-        let mut looked = Instant::now();
+        let mut last = Instant::now();
         let status = loop {
             if let Some(status) = running.try_wait().expect("cargo's end") {
                 break status;
             }
             coverage.collect();
-            if looked.elapsed() > Duration::from_millis(300) {
+            if last.elapsed() > Duration::from_millis(300) {
                 coverage.collect_blocks();
-                looked = Instant::now();
+                last = Instant::now();
             }
             thread::sleep(Duration::from_millis(5));
         };
@@ -465,7 +464,7 @@ fn every_branch_is_known() {
     assert!(failed.is_empty(), "failed under the probes: {failed:?}");
 }
 
-/// Takes away the probes that are left, many at a time: one by one takes minutes.
+/// Removes the remaining probes, many at the same time: one after the other takes minutes.
 fn remove_all(coverage: Coverage) {
     let probes = coverage.branch_probes.into_values().chain(coverage.leader_probes.into_values());
     let mut probes: Vec<OwnedFd> = probes.flatten().collect();
@@ -477,10 +476,10 @@ fn remove_all(coverage: Coverage) {
     });
 }
 
-/// In the place of a reason.
+/// The text if there is no reason.
 const UNKNOWN: &str = "no reason is known";
 
-/// Prints what was seen, and returns what was not: each place in the sources once, and the reason.
+/// Prints the result, and returns what no test reaches: each place in the sources once, with the reason.
 fn report(coverage: &Coverage, image: &Path) -> BTreeSet<(String, String)> {
     let loader = addr2line::Loader::new(image).expect("the image's line table");
     let sources = Sources { loader, root: env!("CARGO_MANIFEST_DIR").into() };
