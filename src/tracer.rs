@@ -61,7 +61,11 @@ struct Tracer<'a> {
 struct Withdrawn {
     pid: u32,
     mode: u64,
+    address: u64,
+    /// The path as [`Tmp::make`] left it, with NULs for slashes, and what else was in the buffer.
     path: [u8; PATH_MAX],
+    /// The number of bytes that belong to the path, its own NUL included.
+    length: usize,
 }
 
 impl Tracer<'_> {
@@ -76,9 +80,15 @@ impl Tracer<'_> {
             self.withdrawn.take_if(|withdrawn| withdrawn.pid == notif.pid);
         } else {
             self.say(messages::TRACER_ENOENT, &[]);
+            // A directory was made: the value is the length of its path.
             if response.resp.val > 0 {
-                let mode = notif.data.args[arch::MODE];
-                self.withdrawn = Some(Withdrawn { pid: notif.pid, mode, path: *path });
+                self.withdrawn = Some(Withdrawn {
+                    pid: notif.pid,
+                    mode: notif.data.args[arch::MODE],
+                    address: notif.data.args[arch::PATH],
+                    path: *path,
+                    length: response.resp.val as usize + 1,
+                });
             }
         }
         if self.farewell {
@@ -197,11 +207,14 @@ impl Tracer<'_> {
         }
     }
 
-    /// Whether this is the call for which the directory was made that is there now.
+    /// Whether this call repeats the withdrawn one, so that the directory that is there is the one that it
+    /// asked for.
     fn was_withdrawn(&self, notif: &seccomp_notif, path: &[u8]) -> bool {
         self.withdrawn.as_ref().is_some_and(|withdrawn| {
             withdrawn.pid == notif.pid
                 && withdrawn.mode == notif.data.args[arch::MODE]
+                && withdrawn.address == notif.data.args[arch::PATH]
+                && withdrawn.length == path.len()
                 && withdrawn.path.starts_with(path)
         })
     }

@@ -307,11 +307,15 @@ fn records(lines: &str) -> Vec<String> {
 /// A run in which the target's only call gets a signal at this moment. The tracer continues after the call has returned or the
 /// target has ended.
 fn interrupt(options: &[&'static str], delay: u32, moment: Moment, signal: Signal) -> Run {
-    let gate = Gate {
+    interrupt_in(cases::one_path(options, delay, vec![]), moment, signal)
+}
+
+/// The same in a case with more calls: the first one gets the signal.
+fn interrupt_in(mut case: cases::Case, moment: Moment, signal: Signal) -> Run {
+    case.gates.push(Gate {
         hold: moment.clone(),
         until: Until::Reached(Moment::new(Role::Target, "mkdir", 1, Side::Exit)),
-    };
-    let case = cases::one_path(options, delay, vec![gate]);
+    });
     let action = Action::Signal(Role::Target, signal);
     let run = case.run(common::image(), &[(When::Once(moment), action)]);
     let outcome = &run.outcome;
@@ -356,6 +360,26 @@ fn a_call_that_goes_away_before_its_answer_is_told() {
     let tracer = "Tracer: got notification for PID N; ID is X\nTracer: mkdir(\"/tmp/x\", 600)\n";
     assert_interrupted(&run, &format!("{tracer}{WENT_AWAY}"), "");
     assert!(run.directory.path().join("x").exists(), "the tracer made it before that");
+}
+
+#[test]
+fn only_the_same_call_gets_the_success_of_one_that_went_away() {
+    if inject::skipped() {
+        return;
+    }
+    // A call for the directory above, and another call for the same directory: both are there.
+    for there in ["d", "d/x"] {
+        let moment = Moment::new(Role::Tracer, "ioctl(SEND)", 1, Side::Entry);
+        let case = cases::one_path_and(there);
+        let run = interrupt_in(case, moment, Signal::SIGINT);
+        assert!(run.directory.path().join("d/x").exists(), "the tracer made it before that");
+        assert_eq!(
+            run.transcript().err[1],
+            "Target process: mkdir: Interrupted system call\nTarget process: mkdir: File exists\n",
+            "{there}: {}",
+            run.output()
+        );
+    }
 }
 
 #[test]

@@ -410,6 +410,12 @@ pub fn one_path(options: &[&'static str], delay: u32, gates: Vec<Gate>) -> Case 
     Case { keep: true, delay, gates, ..Case::new("-K /tmp/x", "in the test's order", arguments) }
 }
 
+/// `-K`, a directory to be made, and one that is there by then.
+pub fn one_path_and(there: &'static str) -> Case {
+    let arguments = vec![Opt("-K"), below("d/x"), Argument::Failing(there, libc::EEXIST)];
+    Case { keep: true, ..Case::new("-K /tmp/d/x", "in the test's order", arguments) }
+}
+
 fn chosen(mut cases: Vec<Case>) -> Vec<Case> {
     let chosen = env::var("CASE").unwrap_or_default();
     cases.retain(|case| case.name.contains(&chosen) || case.order.contains(&chosen));
