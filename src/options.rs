@@ -134,8 +134,8 @@ impl Options {
                 self.count = Some(count.ok_or(messages::INVALID_COUNT)?);
             }
             b'd' => self.delay = number(value).ok_or(messages::INVALID_DELAY)?,
-            _ if value == CStrRef::new(c"e") => self.second = Some(Action::Errno),
-            _ if value == CStrRef::new(c"t") => self.second = Some(Action::Trace),
+            b'f' if value == CStrRef::new(c"e") => self.second = Some(Action::Errno),
+            b'f' if value == CStrRef::new(c"t") => self.second = Some(Action::Trace),
             _ => return Err(messages::INVALID_FILTER),
         }
         Ok(())
