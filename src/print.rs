@@ -1,9 +1,9 @@
 //! Prints a message: one write, whatever its length.
 
-use crate::abi::{POLLOUT, pollfd};
+use crate::abi::{POLLOUT, nr, pollfd};
 use crate::fmt::{Buffer, Message};
 use crate::messages::Text;
-use crate::sys::{self, Errno, Fd};
+use crate::sys::{self, Errno, Error, Fd};
 
 /// The bytes of a message that is put together on the stack. A longer one gets pages of its own.
 const SHORT: usize = 512;
@@ -12,7 +12,7 @@ const SHORT: usize = 512;
 /// so.
 ///
 /// # Errors
-/// `write(2)`; `mmap(2)` if a long message finds no memory.
+/// `write(2)`, EIO also if nothing is taken; `mmap(2)` if a long message finds no memory.
 pub fn print(fd: Fd, process: Text, message: &Message) -> sys::Result<()> {
     let mut memory = [0; SHORT];
     let mut buffer = Buffer::new(&mut memory);
@@ -34,6 +34,8 @@ pub fn print(fd: Fd, process: Text, message: &Message) -> sys::Result<()> {
 fn write_all(fd: Fd, mut bytes: &[u8]) -> sys::Result<()> {
     while !bytes.is_empty() {
         match sys::write(fd, bytes).result() {
+            // The next write would take nothing either, and so for ever.
+            Ok(0) => return Err(Error::new(nr::__NR_write, Errno::EIO)),
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             // The descriptor is non-blocking: wait for room, as a blocking one does. The result is ignored:
             // the next write tells.

@@ -381,3 +381,20 @@ fn the_targets_memory_is_opened_only_once_if_that_fails() {
         assert_eq!(count("pread64"), 0, "{outcome:#?}");
     }
 }
+
+#[test]
+fn a_write_that_takes_nothing_is_a_failure() {
+    if inject::skipped() {
+        return;
+    }
+    // A sandbox or a broken driver may say so each time.
+    for role in [Role::Target, Role::Tracer] {
+        let write = Moment::new(role, "write(1)", 1, Side::Entry);
+        let rules = [(When::Once(write), Action::Return(0))];
+        let run = cases::one_path(&[], 0, vec![]).run(common::image(), &rules);
+        assert!(!run.outcome.hung && run.outcome.left.is_empty(), "{}", run.output());
+        assert_eq!((run.outcome.status(), &*run.outcome.done), (1, &[1][..]), "{}", run.output());
+        let line = format!("{}write: Input/output error\n", role.prefix());
+        assert!(run.output().contains(&line), "{}", run.output());
+    }
+}
