@@ -3,7 +3,6 @@
 
 use crate::abi::{
     PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec, nr, seccomp_notif,
-    seccomp_notif_resp,
 };
 use crate::arch;
 use crate::fmt::{Arg, Message};
@@ -25,7 +24,8 @@ const SHORT: usize = 120;
 pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
     let fd = match sys::recvmsg(ME, socket) {
         Received::Descriptor(fd) => fd,
-        Received::NoDescriptor => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EMFILE)),
+        // There is room for it: the other end of the socket has just been closed.
+        Received::NoDescriptor => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EACCES)),
         // The target has failed, and has said why.
         Received::EndOfStream => return status::SUCCESS,
     };
@@ -77,7 +77,8 @@ impl Tracer<'_> {
         self.decide(notif, path, &mut response);
 
         if self.listener.send(&response) {
-            self.withdrawn.take_if(|withdrawn| withdrawn.pid == notif.pid);
+            // The target makes one call at a time.
+            self.withdrawn = None;
         } else {
             self.say(messages::TRACER_ENOENT, &[]);
             // A directory was made: the value is the length of its path.
@@ -192,8 +193,8 @@ impl Tracer<'_> {
                     refuse(response, errno);
                 }
                 _ => {
-                    response.resp =
-                        seccomp_notif_resp { id: notif.id, val: value, error: 0, flags: 0 }
+                    response.resp.error = 0;
+                    response.resp.val = value;
                 }
             }
         } else if name == policy::FAREWELL {

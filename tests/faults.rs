@@ -398,3 +398,19 @@ fn a_write_that_takes_nothing_is_a_failure() {
         assert!(run.output().contains(&line), "{}", run.output());
     }
 }
+
+/// A security module can take the descriptor out of the message.
+#[test]
+fn a_message_without_the_listener_is_told() {
+    if inject::skipped() {
+        return;
+    }
+    let recvmsg = Moment::new(Role::Tracer, "recvmsg", 1, Side::Entry);
+    let rules = [(When::Once(recvmsg), Action::Return(1))];
+    let run = cases::one_path(&[], 0, vec![]).run(common::image(), &rules);
+    assert!(!run.outcome.hung && run.outcome.left.is_empty(), "{}", run.output());
+    assert_eq!((run.outcome.status(), &*run.outcome.done), (77, &[1][..]), "{}", run.output());
+    let lines = "Tracer: recvmsg: Permission denied\n\
+        a sandbox does not allow a call that this program needs\n";
+    assert!(run.output().contains(lines), "{}", run.output());
+}

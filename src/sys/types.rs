@@ -40,7 +40,7 @@ impl Error {
     }
 }
 
-/// An error number, 1 to 4095 (`errno(3)`).
+/// An error number (`errno(3)`); those of the kernel are 1 to 4095.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(u32);
 
@@ -55,8 +55,8 @@ macro_rules! errnos {
 }
 
 errnos! {
-    EACCES EAGAIN EBUSY ECONNRESET EEXIST EFAULT EINTR EINVAL EIO EMFILE EMSGSIZE ENAMETOOLONG ENFILE ENOENT ENOMEM
-    ENOSYS ENOTDIR EPERM EPIPE ESRCH
+    EACCES EAGAIN EBUSY ECONNRESET EEXIST EFAULT EINTR EINVAL EIO EMFILE EMSGSIZE ENAMETOOLONG ENFILE
+    ENOBUFS ENOENT ENOMEM ENOSYS ENOTDIR EPERM EPIPE ESRCH ETOOMANYREFS
 }
 
 impl Errno {
@@ -73,7 +73,7 @@ impl Errno {
     }
 }
 
-/// A file descriptor. It is closed by hand: each has one owner that lives as long as its process.
+/// A file descriptor: only its number. Nothing closes it by itself: whoever opened it does.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fd(pub i32);
@@ -115,7 +115,8 @@ pub enum Fork {
 pub enum Received {
     /// A message with a descriptor.
     Descriptor(Fd),
-    /// A message without one: this process's table of descriptors is full (`RLIMIT_NOFILE`).
+    /// A message without one: a security module has taken it out, or there is no room for it
+    /// (`RLIMIT_NOFILE`).
     NoDescriptor,
     /// No message: the other end is closed.
     EndOfStream,
