@@ -100,7 +100,9 @@ fn hint(error: Error) -> Option<Text> {
         (nr::__NR_write, _) => return None,
         // Something is used up.
         (_, Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => return None,
-        // The process at the other end of the socket has ended, and has said why.
+        (_, Errno::ENOBUFS | Errno::ETOOMANYREFS) => return None,
+        // The process at the other end of the socket has ended. It has said why, or the parent says which
+        // signal ended it.
         (_, Errno::EPIPE | Errno::ECONNRESET) => return None,
         (nr::__NR_seccomp, Errno::EBUSY) => messages::HINT_LISTENER,
         (nr::__NR_seccomp, Errno::EINVAL) => messages::HINT_SECCOMP,

@@ -18,7 +18,7 @@ const MEMORY: &str = "forbidden by a sandbox or ptrace_scope";
 const PROC: &str = "needs /proc";
 
 /// Those that say that something is used up: the status is 1, and there is no hint.
-const USED_UP: [i32; 4] = [EAGAIN, EMFILE, ENFILE, ENOMEM];
+const USED_UP: [i32; 6] = [EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETOOMANYREFS];
 
 /// What becomes of a run with a refused call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,8 +137,20 @@ fn a_call_that_is_refused_with_whatever_errno_is_told_with_its_reason() {
     }
     // Not EINTR: it asks to make the call again.
     let errors = [
-        EPERM, EACCES, ENOSYS, EINVAL, EOPNOTSUPP, EIO, ENOENT, ENODEV, EAGAIN, EMFILE, ENFILE,
+        EPERM,
+        EACCES,
+        ENOSYS,
+        EINVAL,
+        EOPNOTSUPP,
+        EIO,
+        ENOENT,
+        ENODEV,
+        EAGAIN,
+        EMFILE,
+        ENFILE,
+        ENOBUFS,
         ENOMEM,
+        ETOOMANYREFS,
     ];
     let mut bad = Vec::new();
     println!("\n{:18} {:>5} {:>5}", "refused", "tried", "wrong");
