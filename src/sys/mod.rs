@@ -149,7 +149,7 @@ impl<T: FromRet, const N: usize> Call<'_, T, N> {
 #[inline(always)]
 fn decode<T: FromRet>(number: u32, ret: usize) -> Result<T> {
     match ret as isize {
-        ret @ ..0 => Err(Error::new(number, Errno::new(-ret as u32))),
+        ret @ -4095..0 => Err(Error::new(number, Errno::new(-ret as u32))),
         _ => Ok(T::from_ret(ret)),
     }
 }
