@@ -18,7 +18,7 @@ use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Pid, Received};
 const ME: Process = Process::Tracer;
 
 /// How many bytes of a path are read at first. Most paths are shorter, and a short read costs less.
-const SHORT: usize = 120;
+const READ_AT_FIRST: usize = 120;
 
 /// Runs the tracer with its end of the socket pair. Returns the exit status.
 pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
@@ -35,12 +35,13 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
         memory: Memory::new(target),
         tmp: Tmp::new(),
         withdrawn: None,
+        withdrawn_path: pages_for_a_path(),
         farewell: false,
     };
     let mut request = Request::ZERO;
-    let mut path = [0; PATH_MAX];
+    let mut buffer = PathBuffer { short: [0; READ_AT_FIRST], long: pages_for_a_path() };
     while !tracer.farewell && tracer.listener.receive(&mut request) {
-        tracer.answer(&request.notif, &mut path);
+        tracer.answer(&request.notif, &mut buffer);
     }
     if tracer.farewell { status::FAREWELL } else { status::SUCCESS }
 }
@@ -52,6 +53,8 @@ struct Tracer<'a> {
     memory: Memory,
     tmp: Tmp,
     withdrawn: Option<Withdrawn>,
+    /// The path of `withdrawn`, as [`Tmp::make`] left it: with NULs for slashes.
+    withdrawn_path: &'static mut [u8],
     /// Whether the tracer ends after the present notification.
     farewell: bool,
 }
@@ -62,19 +65,36 @@ struct Withdrawn {
     pid: u32,
     mode: u64,
     address: u64,
-    /// The path as [`Tmp::make`] left it, with NULs for slashes, and what else was in the buffer.
-    path: [u8; PATH_MAX],
-    /// The number of bytes that belong to the path, its own NUL included.
+    /// The number of bytes of the path, its NUL included.
     length: usize,
+}
+
+/// Room for the path that is read.
+struct PathBuffer {
+    short: [u8; READ_AT_FIRST],
+    long: &'static mut [u8],
+}
+
+impl PathBuffer {
+    /// The room for a path of `length` bytes, its NUL included: always the same for the same length.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let room = if length <= READ_AT_FIRST { &mut self.short } else { &mut *self.long };
+        room.get_mut(..length).unwrap_or_default()
+    }
+}
+
+/// [`PATH_MAX`] bytes. They are memory only from when they are used, and most runs never use them.
+fn pages_for_a_path() -> &'static mut [u8] {
+    sys::mmap(PATH_MAX).unwrap_or_else(|error| ME.fail(error))
 }
 
 impl Tracer<'_> {
     /// Answers a notification.
-    fn answer(&mut self, notif: &seccomp_notif, path: &mut [u8; PATH_MAX]) {
+    fn answer(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) {
         let mut response = Response::new(notif.id);
         // Refused, unless something else is decided.
         refuse(&mut response, Errno::EPERM);
-        self.decide(notif, path, &mut response);
+        self.decide(notif, buffer, &mut response);
 
         if self.listener.send(&response) {
             // The target makes one call at a time.
@@ -83,12 +103,15 @@ impl Tracer<'_> {
             self.say(messages::TRACER_ENOENT, &[]);
             // A directory was made: the value is the length of its path.
             if response.resp.val > 0 {
+                let length = response.resp.val as usize + 1;
+                for (to, from) in self.withdrawn_path.iter_mut().zip(buffer.room(length)) {
+                    *to = *from;
+                }
                 self.withdrawn = Some(Withdrawn {
                     pid: notif.pid,
                     mode: notif.data.args[arch::MODE],
                     address: notif.data.args[arch::PATH],
-                    path: *path,
-                    length: response.resp.val as usize + 1,
+                    length,
                 });
             }
         }
@@ -101,7 +124,7 @@ impl Tracer<'_> {
     fn decide(
         &mut self,
         notif: &seccomp_notif,
-        buffer: &mut [u8; PATH_MAX],
+        buffer: &mut PathBuffer,
         response: &mut Response,
     ) {
         if self.options.delay > 0 && !self.delay(notif) {
@@ -114,7 +137,7 @@ impl Tracer<'_> {
         }
         match path.unwrap_or_else(|error| fail_to_read(error)) {
             Path::Found(length) => {
-                let path = buffer.get_mut(..=length as usize).unwrap_or_default();
+                let path = buffer.room(length as usize + 1);
                 self.act(notif, path, response);
             }
             Path::Unreadable(errno) => {
@@ -152,11 +175,11 @@ impl Tracer<'_> {
     fn read_path(
         &mut self,
         notif: &seccomp_notif,
-        buffer: &mut [u8; PATH_MAX],
+        buffer: &mut PathBuffer,
     ) -> sys::Result<Path> {
         let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
-        for length in [SHORT, PATH_MAX] {
-            let bytes = buffer.get_mut(..length).unwrap_or_default();
+        for length in [READ_AT_FIRST, PATH_MAX] {
+            let bytes = buffer.room(length);
             let read = self.memory.read(pid, address, bytes)?;
             let path = bytes.get(..read).unwrap_or_default();
             if let Some((path, _)) = CStrRef::split_from(path) {
@@ -216,7 +239,7 @@ impl Tracer<'_> {
                 && withdrawn.mode == notif.data.args[arch::MODE]
                 && withdrawn.address == notif.data.args[arch::PATH]
                 && withdrawn.length == path.len()
-                && withdrawn.path.starts_with(path)
+                && self.withdrawn_path.starts_with(path)
         })
     }
 
