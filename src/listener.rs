@@ -2,8 +2,7 @@
 //! is decided in [`crate::tracer`].
 
 use crate::abi::{
-    POLLHUP, POLLIN, Request, Response, SECCOMP_IOCTL_NOTIF_ID_VALID,
-    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, nr, pollfd,
+    POLLHUP, POLLIN, Request, Response, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, nr, pollfd,
     seccomp_notif_sizes,
 };
 use crate::messages;
@@ -76,13 +75,7 @@ impl Listener {
     /// lives, and its PID belongs to no other process.
     #[must_use]
     pub fn is_valid(&self, id: &u64) -> bool {
-        let mut valid = sys::ioctl_id_valid(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, id).result();
-        if valid.is_err_and(|error| error.is(Errno::EINVAL)) {
-            // Before Linux 5.9 the ioctl has another number.
-            valid =
-                sys::ioctl_id_valid(self.fd, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, id).result();
-        }
-        match valid {
+        match sys::ioctl_id_valid(self.fd, id) {
             Ok(()) => true,
             Err(error) if error.is(Errno::ENOENT) => false,
             Err(error) => ME.fail(error),

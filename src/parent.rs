@@ -1,14 +1,14 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
 use crate::abi::{
-    O_CLOEXEC, O_NOFOLLOW, O_PATH, PR_SET_PDEATHSIG, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS,
-    SIGTERM, WNOHANG, itimerval, timeval,
+    O_CLOEXEC, O_NOFOLLOW, O_PATH, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS, SIGTERM, WNOHANG,
+    itimerval, timeval,
 };
 use crate::fmt::{Arg, Message};
 use crate::messages::{self, Text};
 use crate::options::Options;
 use crate::report::{Process, status};
-use crate::sys::{self, CStrRef, Caller, Error, Fd, Fork, Pid};
+use crate::sys::{self, CStrRef, Caller, Error, Fd, Fork, Operation, Pid};
 use crate::{signals, target, tracer};
 
 const ME: Process = Process::Parent;
@@ -112,7 +112,7 @@ fn prepare() {
 /// The first steps of a child: it ends with its parent, closes the other child's end of the socket pair, and
 /// prints its first line before it can be killed.
 fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
-    sys::prctl(PR_SET_PDEATHSIG, SIGKILL).or_fail(me);
+    sys::prctl(Operation::SET_PDEATHSIG, SIGKILL).or_fail(me);
     let above = sys::getppid().or_fail(me);
     if above == Pid::NOT_VISIBLE {
         me.warn(messages::OTHER_NAMESPACE, &[]);

@@ -1,7 +1,7 @@
 //! Which signals are blocked and handled. A set of signals has a bit for each; the lowest one is signal 1.
 
-use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ, SignalHandler};
-use crate::arch;
+use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ};
+use crate::arch::Disposition;
 use crate::report::Process;
 use crate::sys;
 
@@ -23,10 +23,5 @@ pub fn block(process: Process, signals: u64) {
 
 /// Calls `handler` for a signal, or, without one, lets the signal do what is its default.
 pub fn handle(process: Process, signal: u32, handler: Option<extern "C" fn(i32)>) {
-    // linux-raw-sys has a handler that is unsafe to call; a safe one is one of these.
-    let handler: SignalHandler = match handler {
-        Some(handler) => Some(handler),
-        None => None,
-    };
-    sys::rt_sigaction(signal, &arch::disposition(handler)).or_fail(process);
+    sys::rt_sigaction(signal, &Disposition::new(handler)).or_fail(process);
 }

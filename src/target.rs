@@ -1,8 +1,8 @@
 //! The target: installs the filter, sends the listener to the tracer and makes directories.
 
 use crate::abi::{
-    CLOCK_MONOTONIC, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER,
-    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SIGINT, Timespec,
+    CLOCK_MONOTONIC, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    SIGINT, Timespec,
 };
 use crate::filter::{ACTION, Action, program};
 use crate::fmt::{Arg, Message};
@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::policy;
 use crate::report::{Process, status};
 use crate::signals;
-use crate::sys::{self, CStrRef, Caller, Errno, Fd, Pid};
+use crate::sys::{self, CStrRef, Caller, Errno, Fd, Operation, Pid};
 
 const ME: Process = Process::Target;
 
@@ -44,10 +44,10 @@ fn install_filters(options: &Options, parent: Pid) -> Fd {
     // The tracer reads this process's memory. That is forbidden if the program's file is not readable for
     // its user, unless the process is made dumpable, and by Yama, unless the tracer or one of its ancestors
     // is named. The results are ignored: if it matters, the tracer's read fails.
-    let _ = sys::prctl(PR_SET_DUMPABLE, 1).result();
-    let _ = sys::prctl(PR_SET_PTRACER, parent.0).result();
+    let _ = sys::prctl(Operation::SET_DUMPABLE, 1).result();
+    let _ = sys::prctl(Operation::SET_PTRACER, parent.0).result();
 
-    sys::prctl(PR_SET_NO_NEW_PRIVS, 1).or_fail(ME);
+    sys::prctl(Operation::SET_NO_NEW_PRIVS, 1).or_fail(ME);
 
     let mut filter = const { program(Action::Notify) };
     let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;

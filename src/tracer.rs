@@ -121,12 +121,7 @@ impl Tracer<'_> {
     }
 
     /// Waits if that was asked for, reads the path, makes sure that its call still waits, and acts.
-    fn decide(
-        &mut self,
-        notif: &seccomp_notif,
-        buffer: &mut PathBuffer,
-        response: &mut Response,
-    ) {
+    fn decide(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer, response: &mut Response) {
         if self.options.delay > 0 && !self.delay(notif) {
             return;
         }
@@ -172,11 +167,7 @@ impl Tracer<'_> {
     ///
     /// # Errors
     /// If the target's memory cannot be read at all.
-    fn read_path(
-        &mut self,
-        notif: &seccomp_notif,
-        buffer: &mut PathBuffer,
-    ) -> sys::Result<Path> {
+    fn read_path(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) -> sys::Result<Path> {
         let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
         for length in [READ_AT_FIRST, PATH_MAX] {
             let bytes = buffer.room(length);

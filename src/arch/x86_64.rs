@@ -46,7 +46,7 @@ macro_rules! start {
 /// code that returns from a handler (`sigreturn(2)`; `SA_RESTORER`, `asm/signal.h`).
 #[inline(always)]
 #[must_use]
-pub fn disposition(handler: SignalHandler) -> kernel_sigaction {
+pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {
     kernel_sigaction {
         sa_handler_kernel: handler,
         sa_flags: u64::from(linux_raw_sys::general::SA_RESTORER),

@@ -5,16 +5,19 @@
 use core::ptr::{null, null_mut};
 use core::slice;
 
-use super::{Argument, CStrRef, Call, Caller, Fd, Fork, Pid, Received, Result, backend, decode};
+use super::{
+    Argument, CStrRef, Call, Caller, Errno, Fd, Fork, Operation, Pid, Received, Result, backend,
+    decode,
+};
 use crate::abi::{
     AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-    Request, Response, SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_RECV,
-    SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK,
-    SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCSBRK, Timespec, cmsghdr, iovec, itimerval,
-    kernel_sigaction, kernel_sigset_t, msghdr, nr, pollfd, seccomp_notif_sizes, sock_filter,
-    sock_fprog,
+    Request, Response, SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_ID_VALID,
+    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+    SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_CLOEXEC, SOCK_STREAM,
+    SOL_SOCKET, TCSBRK, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, nr, pollfd,
+    seccomp_notif_sizes, sock_filter, sock_fprog,
 };
-use crate::arch;
+use crate::arch::{self, Disposition};
 
 /// A system call: `call!(__NR_close, fd)`. It is unsafe to write one: whoever does says which memory the call
 /// reads or writes.
@@ -98,11 +101,21 @@ pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
     unsafe { call!(__NR_ioctl, terminal, TCSBRK, 1_usize) }
 }
 
-/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`, with one of its two numbers
-#[inline(always)]
-pub fn ioctl_id_valid(listener: Fd, number: u32, id: &u64) -> Call<'_, (), 3> {
-    // SAFETY: reads `id`. No other kind of file knows these numbers.
-    unsafe { call!(__NR_ioctl, listener, number, &raw const *id) }
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ID_VALID, uint64_t *id)`
+///
+/// # Errors
+/// As `seccomp_unotify(2)`.
+pub fn ioctl_id_valid(listener: Fd, id: &u64) -> Result<()> {
+    let ask = |number: u32| {
+        // SAFETY: reads `id`. No other kind of file knows these numbers.
+        let call: Call<(), 3> = unsafe { call!(__NR_ioctl, listener, number, &raw const *id) };
+        call.result()
+    };
+    match ask(SECCOMP_IOCTL_NOTIF_ID_VALID) {
+        // Before Linux 5.9 the ioctl has another number.
+        Err(error) if error.is(Errno::EINVAL) => ask(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR),
+        answer => answer,
+    }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`, once: EINTR if a
@@ -205,11 +218,11 @@ pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
 }
 
-/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`, for operations that take a number
+/// `int prctl(int operation, unsigned long argument, 0, 0, 0)`
 #[inline(always)]
-pub fn prctl(operation: u32, argument: u32) -> Call<'static, (), 2> {
-    // SAFETY: the operations in `abi` touch no memory.
-    unsafe { call!(__NR_prctl, operation, argument) }
+pub fn prctl(operation: Operation, argument: u32) -> Call<'static, (), 2> {
+    // SAFETY: an `Operation` touches no memory.
+    unsafe { call!(__NR_prctl, operation.number(), argument) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: returns the number of bytes
@@ -313,9 +326,10 @@ fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> us
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`
 #[inline(always)]
-pub fn rt_sigaction(signal: u32, action: &kernel_sigaction) -> Call<'_, (), 4> {
+pub fn rt_sigaction(signal: u32, action: &Disposition) -> Call<'_, (), 4> {
     let size = size_of::<kernel_sigset_t>();
-    // SAFETY: reads `action`, which is from `arch`: its handler, if any, takes a signal's number.
+    // SAFETY: reads `action`. Its handler, if any, takes a signal's number, may be called at any time, and can
+    // return.
     unsafe { call!(__NR_rt_sigaction, signal, &raw const *action, null::<u8>(), size) }
 }
 

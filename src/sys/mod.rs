@@ -19,7 +19,7 @@ mod types;
 
 pub use calls::*;
 pub use strings::{CStrRef, arguments};
-pub use types::{Errno, Error, Fd, Fork, Pid, Received, Result};
+pub use types::{Errno, Error, Fd, Fork, Operation, Pid, Received, Result};
 
 /// A value that can be an argument of a system call.
 trait Argument {

@@ -3,6 +3,7 @@
 use linux_raw_sys::errno;
 
 use super::FromRet;
+use crate::abi::{PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER};
 
 /// The result of a system call.
 pub type Result<T> = core::result::Result<T, Error>;
@@ -99,6 +100,26 @@ impl Pid {
     pub const NOT_VISIBLE: Self = Self(0);
     /// For `wait4(2)`: any child.
     pub const ANY: Self = Self(u32::MAX);
+}
+
+/// An operation of `prctl(2)` whose argument is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation(u32);
+
+impl Operation {
+    /// Whether other processes of the same user may read this one's memory: 1 or 0.
+    pub const SET_DUMPABLE: Self = Self(PR_SET_DUMPABLE);
+    /// Whether this process can no longer gain privileges: 1.
+    pub const SET_NO_NEW_PRIVS: Self = Self(PR_SET_NO_NEW_PRIVS);
+    /// The signal that this process gets when its parent ends.
+    pub const SET_PDEATHSIG: Self = Self(PR_SET_PDEATHSIG);
+    /// The process that may trace this one, with its descendants (Yama).
+    pub const SET_PTRACER: Self = Self(PR_SET_PTRACER);
+
+    /// Its number (`linux/prctl.h`).
+    pub(super) const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// Which of the two processes this is after a fork.
