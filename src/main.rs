@@ -47,6 +47,19 @@ mod memory {
 
     // The loops read or write volatile: a plain loop would be compiled into a call of the same function.
 
+    /// Copies, first byte first.
+    ///
+    /// # Safety
+    /// As `memcpy(3)`, but `to` may also be at a lower address in the same memory.
+    unsafe fn copy_forwards(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
+        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
+        for i in 0..length {
+            // SAFETY: by this function's contract; each byte is read before it is overwritten.
+            unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
+        }
+        to
+    }
+
     /// `void *memcpy(void *to, const void *from, size_t length)`
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memcpy(
@@ -54,12 +67,8 @@ mod memory {
         from: *const c_void,
         length: usize,
     ) -> *mut c_void {
-        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
-        for i in 0..length {
-            // SAFETY: by the contract of memcpy.
-            unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
-        }
-        to
+        // SAFETY: by the contract of memcpy.
+        unsafe { copy_forwards(to, from, length) }
     }
 
     /// `void *memmove(void *to, const void *from, size_t length)`
@@ -70,12 +79,12 @@ mod memory {
         length: usize,
     ) -> *mut c_void {
         if to.cast_const() <= from {
-            // SAFETY: by the contract of memmove; forwards, each byte is read before it is overwritten.
-            return unsafe { memcpy(to, from, length) };
+            // SAFETY: by the contract of memmove.
+            return unsafe { copy_forwards(to, from, length) };
         }
         let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
         for i in (0..length).rev() {
-            // SAFETY: by the contract of memmove; backwards, likewise.
+            // SAFETY: by the contract of memmove; backwards, each byte is read before it is overwritten.
             unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
         }
         to

@@ -20,8 +20,8 @@ pub fn print(fd: Fd, process: Text, message: &Message) -> sys::Result<()> {
     match buffer.finish() {
         Ok(bytes) => write_all(fd, bytes),
         Err(length) => {
-            let pages = sys::mmap(length)?;
-            let mut buffer = Buffer::new(pages);
+            let mut pages = sys::mmap(length)?;
+            let mut buffer = Buffer::new(pages.bytes());
             buffer.put_message(process, message);
             let written = write_all(fd, buffer.finish().unwrap_or_default());
             // The result is ignored: a failure only leaves a few pages mapped.

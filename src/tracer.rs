@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::policy::{self, Tmp};
 use crate::report::{Process, status};
 use crate::signals;
-use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Pid, Received};
+use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Mapping, Pid, Received};
 
 const ME: Process = Process::Tracer;
 
@@ -54,7 +54,7 @@ struct Tracer<'a> {
     tmp: Tmp,
     withdrawn: Option<Withdrawn>,
     /// The path of `withdrawn`, as [`Tmp::make`] left it: with NULs for slashes.
-    withdrawn_path: &'static mut [u8],
+    withdrawn_path: Mapping,
     /// Whether the tracer ends after the present notification.
     farewell: bool,
 }
@@ -72,19 +72,19 @@ struct Withdrawn {
 /// Room for the path that is read.
 struct PathBuffer {
     short: [u8; READ_AT_FIRST],
-    long: &'static mut [u8],
+    long: Mapping,
 }
 
 impl PathBuffer {
     /// The room for a path of `length` bytes, its NUL included: always the same for the same length.
     fn room(&mut self, length: usize) -> &mut [u8] {
-        let room = if length <= READ_AT_FIRST { &mut self.short } else { &mut *self.long };
+        let room = if length <= READ_AT_FIRST { &mut self.short } else { self.long.bytes() };
         room.get_mut(..length).unwrap_or_default()
     }
 }
 
 /// [`PATH_MAX`] bytes. They are memory only from when they are used, and most runs never use them.
-fn pages_for_a_path() -> &'static mut [u8] {
+fn pages_for_a_path() -> Mapping {
     sys::mmap(PATH_MAX).unwrap_or_else(|error| ME.fail(error))
 }
 
@@ -104,7 +104,7 @@ impl Tracer<'_> {
             // A directory was made: the value is the length of its path.
             if response.resp.val > 0 {
                 let length = response.resp.val as usize + 1;
-                for (to, from) in self.withdrawn_path.iter_mut().zip(buffer.room(length)) {
+                for (to, from) in self.withdrawn_path.bytes().iter_mut().zip(buffer.room(length)) {
                     *to = *from;
                 }
                 self.withdrawn = Some(Withdrawn {
@@ -224,13 +224,13 @@ impl Tracer<'_> {
 
     /// Whether this call repeats the withdrawn one, so that the directory that is there is the one that it
     /// asked for.
-    fn was_withdrawn(&self, notif: &seccomp_notif, path: &[u8]) -> bool {
+    fn was_withdrawn(&mut self, notif: &seccomp_notif, path: &[u8]) -> bool {
         self.withdrawn.as_ref().is_some_and(|withdrawn| {
             withdrawn.pid == notif.pid
                 && withdrawn.mode == notif.data.args[arch::MODE]
                 && withdrawn.address == notif.data.args[arch::PATH]
                 && withdrawn.length == path.len()
-                && self.withdrawn_path.starts_with(path)
+                && self.withdrawn_path.bytes().starts_with(path)
         })
     }
 

@@ -162,13 +162,23 @@ pub fn mkdirat(directory: Fd, path: CStrRef<'_>, mode: u32) -> Call<'_, (), 3> {
     unsafe { call!(__NR_mkdirat, directory, path, mode) }
 }
 
+/// Pages that [`mmap`] has made. They stay until [`munmap`].
+pub struct Mapping(&'static mut [u8]);
+
+impl Mapping {
+    /// Its bytes.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.0
+    }
+}
+
 /// `void *mmap(NULL, size_t length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)`: `length`
-/// bytes, all 0, to be given back by [`munmap`]
+/// bytes, all 0
 ///
 /// # Errors
 /// As `mmap(2)`.
 #[inline(always)]
-pub fn mmap(length: usize) -> Result<&'static mut [u8]> {
+pub fn mmap(length: usize) -> Result<Mapping> {
     const PROTECTION: u32 = PROT_READ | PROT_WRITE;
     const FLAGS: u32 = MAP_PRIVATE | MAP_ANONYMOUS;
     // SAFETY: the kernel chooses an address where nothing is mapped.
@@ -185,14 +195,15 @@ pub fn mmap(length: usize) -> Result<&'static mut [u8]> {
     };
     let address: usize = decode(nr::__NR_mmap, ret)?;
     // SAFETY: `length` bytes are mapped there, and nothing else refers to them.
-    Ok(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) })
+    Ok(Mapping(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) }))
 }
 
-/// `int munmap(void *address, size_t length)`, for what [`mmap`] returned
+/// `int munmap(void *address, size_t length)`
 #[inline(always)]
-pub fn munmap(mapping: &'static mut [u8]) -> Call<'static, (), 2> {
-    // SAFETY: this is the only reference to the mapping, and it ends here.
-    unsafe { call!(__NR_munmap, mapping.as_mut_ptr(), mapping.len()) }
+pub fn munmap(mapping: Mapping) -> Call<'static, (), 2> {
+    let bytes = mapping.0;
+    // SAFETY: these are whole pages, and the only reference to them ends here.
+    unsafe { call!(__NR_munmap, bytes.as_mut_ptr(), bytes.len()) }
 }
 
 /// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: a signal leaves in `time` what
@@ -239,7 +250,7 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
 pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
-    // SAFETY: writes within `buffer`. The remote address is not one of this process's references.
+    // SAFETY: writes within `buffer`. `address` is only read, and the kernel looks whether it can be.
     let ret = unsafe {
         backend::syscall6(
             nr::__NR_process_vm_readv as usize,
