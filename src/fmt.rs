@@ -144,15 +144,15 @@ impl<'a> Buffer<'a> {
 
     /// Puts a number with a point before its last `decimals` digits, filled up with blanks on the left until
     /// it has `width` characters.
-    fn put_number(&mut self, mut value: u64, base: u8, decimals: u8, width: u8) {
+    fn put_number(&mut self, mut value: u64, base: u64, decimals: u8, width: u8) {
         // From the right. 22 digits, the most, are those of an octal number of 64 bits.
         let mut characters = [0; 32];
         for (count, character) in (0..).zip(characters.iter_mut().rev()) {
             *character = if decimals > 0 && count == decimals {
                 b'.'
             } else if value > 0 || count == 0 || (decimals > 0 && count <= decimals + 1) {
-                let digit = (value % u64::from(base)) as u8;
-                value /= u64::from(base);
+                let digit = (value % base) as u8;
+                value /= base;
                 if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }
             } else if count < width {
                 b' '

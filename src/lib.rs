@@ -27,7 +27,7 @@
 #![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
 #![warn(clippy::pedantic, clippy::undocumented_unsafe_blocks)]
 // The kernel's words have 64 bits and a sign or none as each call likes: casts between them lose nothing
-// that a call looks at. A wrapper of a call is inlined where its arguments are mostly constants.
+// that a call looks at. `inline` stands only where it was measured.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

@@ -126,7 +126,7 @@ impl Options {
     ///
     /// # Errors
     /// What is wrong with the value.
-    #[inline(never)] // 112 bytes less
+    #[inline(never)] // inlined, the program would be 104 bytes larger
     fn set(&mut self, letter: u8, value: CStrRef) -> Result<(), Text> {
         match letter {
             b'b' => {

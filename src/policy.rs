@@ -41,7 +41,7 @@ impl Tmp {
     ///
     /// # Errors
     /// EPERM if a component is `..` or a symbolic link; else as `openat(2)` and `mkdirat(2)`.
-    #[inline(never)] // 72 bytes less
+    #[inline(never)] // inlined, the program would be 40 bytes larger
     pub fn make(&mut self, path: &mut [u8], mode: u32) -> Result<(), Errno> {
         // Each component becomes a string of its own.
         for byte in path.iter_mut().filter(|byte| **byte == b'/') {

@@ -20,7 +20,6 @@ pub const FORK_NAME: &str = "clone";
 pub const FORK_ARGS: [usize; 2] = [SIGCHLD as usize, 0];
 
 /// The arguments of the notified call: `mkdirat(AT_FDCWD, path, mode)`.
-#[inline(always)]
 #[must_use]
 pub fn mkdir_args(path: usize, mode: usize) -> [usize; 3] {
     [AT_FDCWD as usize, path, mode]

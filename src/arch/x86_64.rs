@@ -23,7 +23,6 @@ pub const FORK_NAME: &str = "fork";
 pub const FORK_ARGS: [usize; 2] = [0; 2];
 
 /// The arguments of the notified call: `mkdir(path, mode)`. The kernel does not look at the third.
-#[inline(always)]
 #[must_use]
 pub fn mkdir_args(path: usize, mode: usize) -> [usize; 3] {
     [path, mode, 0]
@@ -44,7 +43,6 @@ macro_rules! start {
 
 /// The disposition that calls `handler`, or the default one. On this architecture the program supplies the
 /// code that returns from a handler (`sigreturn(2)`; `SA_RESTORER`, `asm/signal.h`).
-#[inline(always)]
 #[must_use]
 pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {
     kernel_sigaction {

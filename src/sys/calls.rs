@@ -26,14 +26,12 @@ macro_rules! call {
 }
 
 /// `int clock_gettime(clockid_t clock, struct timespec *now)`
-#[inline(always)]
 pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
     // SAFETY: writes `now`.
     unsafe { call!(__NR_clock_gettime, clock, &raw mut *now) }
 }
 
 /// `int close(int fd)`
-#[inline(always)]
 pub fn close(fd: Fd) -> Call<'static, (), 1> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_close, fd) }
@@ -51,28 +49,24 @@ pub fn exit_group(status: u32) -> ! {
 
 /// `int fcntl(int a, F_DUPFD_QUERY, int b)`: returns 1 if both descriptors are of one open file, else 0; Linux
 /// 6.10 and later
-#[inline(always)]
 pub fn fcntl_dupfd_query(a: Fd, b: Fd) -> Call<'static, usize, 3> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_fcntl, a, F_DUPFD_QUERY, b) }
 }
 
 /// `pid_t fork(void)`
-#[inline(always)]
 pub fn fork() -> Call<'static, Fork, 2> {
     // SAFETY: touches no memory. The child goes on in a copy of it, as its only thread.
     unsafe { Call::new(arch::FORK, arch::FORK_ARGS) }
 }
 
 /// `pid_t getpid(void)`
-#[inline(always)]
 pub fn getpid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_getpid) }
 }
 
 /// `pid_t getppid(void)`
-#[inline(always)]
 pub fn getppid() -> Call<'static, Pid, 0> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_getppid) }
@@ -95,7 +89,6 @@ impl BuffersFit {
 
 /// `int ioctl(int terminal, TCSBRK, 1)`: waits until the terminal has sent all that was written to it
 /// (`tcdrain(3)`, `TCSBRK(2const)`)
-#[inline(always)]
 pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_ioctl, terminal, TCSBRK, 1_usize) }
@@ -106,42 +99,39 @@ pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
 /// # Errors
 /// As `seccomp_unotify(2)`.
 pub fn ioctl_id_valid(listener: Fd, id: &u64) -> Result<()> {
-    let ask = |number: u32| {
+    let ask = |number: u32| -> Call<'_, (), 3> {
         // SAFETY: reads `id`. No other kind of file knows these numbers.
-        let call: Call<(), 3> = unsafe { call!(__NR_ioctl, listener, number, &raw const *id) };
-        call.result()
+        unsafe { call!(__NR_ioctl, listener, number, &raw const *id) }
     };
-    match ask(SECCOMP_IOCTL_NOTIF_ID_VALID) {
+    match ask(SECCOMP_IOCTL_NOTIF_ID_VALID).result() {
         // Before Linux 5.9 the ioctl has another number.
-        Err(error) if error.is(Errno::EINVAL) => ask(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR),
+        Err(error) if error.is(Errno::EINVAL) => {
+            ask(SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR).result()
+        }
         answer => answer,
     }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`, once: EINTR if a
 /// signal comes
-#[inline(always)]
 pub fn ioctl_recv(_: BuffersFit, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `request`, which is long enough; any bytes are a value of it.
     unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
-#[inline(always)]
 pub fn ioctl_send(_: BuffersFit, listener: Fd, response: &Response) -> Call<'_, (), 3> {
     // SAFETY: reads `response`, which is long enough.
     unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, unsigned long flags)`: the flags by value
-#[inline(always)]
 pub fn ioctl_set_flags(listener: Fd, flags: u32) -> Call<'static, (), 3> {
     // SAFETY: touches no memory. No other kind of file knows this number.
     unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) }
 }
 
 /// `int kill(pid_t pid, int signal)`; signal 0 only asks whether the process is there
-#[inline(always)]
 pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
     // SAFETY: touches no memory.
     unsafe { call!(__NR_kill, pid, signal) }
@@ -149,14 +139,12 @@ pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
 
 /// `int mkdir(const char *path, mode_t mode)`, the notified call: returns what the supervisor chose, or what
 /// the kernel returns
-#[inline(always)]
 pub fn mkdir(path: CStrRef<'_>, mode: u32) -> Call<'_, usize, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { Call::new(arch::NOTIFIED, arch::mkdir_args(path.word(), mode.word())) }
 }
 
 /// `int mkdirat(int directory, const char *path, mode_t mode)`
-#[inline(always)]
 pub fn mkdirat(directory: Fd, path: CStrRef<'_>, mode: u32) -> Call<'_, (), 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(__NR_mkdirat, directory, path, mode) }
@@ -199,7 +187,6 @@ pub fn mmap(length: usize) -> Result<Mapping> {
 }
 
 /// `int munmap(void *address, size_t length)`
-#[inline(always)]
 pub fn munmap(mapping: Mapping) -> Call<'static, (), 2> {
     let bytes = mapping.0;
     // SAFETY: these are whole pages, and the only reference to them ends here.
@@ -208,7 +195,6 @@ pub fn munmap(mapping: Mapping) -> Call<'static, (), 2> {
 
 /// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: a signal leaves in `time` what
 /// remains
-#[inline(always)]
 pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
     let time = &raw mut *time;
     // SAFETY: reads `time`, then writes it.
@@ -216,28 +202,24 @@ pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
 }
 
 /// `int openat(int directory, const char *path, int flags)`
-#[inline(always)]
 pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(__NR_openat, directory, path, flags) }
 }
 
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits without a limit
-#[inline(always)]
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `poll`, which is one; there is no mask of signals.
     unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
 }
 
 /// `int prctl(int operation, unsigned long argument, 0, 0, 0)`
-#[inline(always)]
 pub fn prctl(operation: Operation, argument: u32) -> Call<'static, (), 2> {
     // SAFETY: an `Operation` touches no memory.
     unsafe { call!(__NR_prctl, operation.number(), argument) }
 }
 
 /// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: returns the number of bytes
-#[inline(always)]
 pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
     // SAFETY: writes within `buffer`.
     unsafe { call!(__NR_pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset as usize) }
@@ -267,7 +249,6 @@ pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usi
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: returns the number of
 /// bytes; EINVAL if this is no symbolic link
-#[inline(always)]
 pub fn readlinkat<'a>(
     directory: Fd,
     path: CStrRef<'a>,
@@ -304,7 +285,6 @@ pub fn sendmsg(caller: impl Caller, socket: Fd, fd: Fd) {
 
 /// Sends or receives a message of one byte, since a stream has no message without data, with one descriptor.
 /// Returns the number of bytes.
-#[inline(never)]
 fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> usize {
     let mut byte = 0_u8;
     let mut rights = Rights {
@@ -336,7 +316,6 @@ fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> us
 }
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`
-#[inline(always)]
 pub fn rt_sigaction(signal: u32, action: &Disposition) -> Call<'_, (), 4> {
     let size = size_of::<kernel_sigset_t>();
     // SAFETY: reads `action`. Its handler, if any, takes a signal's number, may be called at any time, and can
@@ -346,7 +325,6 @@ pub fn rt_sigaction(signal: u32, action: &Disposition) -> Call<'_, (), 4> {
 
 /// `int rt_sigprocmask(SIG_SETMASK, const sigset_t *mask, NULL, size_t 8)`: blocks the signals whose bits are
 /// set, and no others; the lowest bit is signal 1
-#[inline(always)]
 pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
     // SAFETY: reads `mask`.
     unsafe {
@@ -355,7 +333,6 @@ pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
 }
 
 /// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
-#[inline(always)]
 pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
     // SAFETY: writes `sizes`.
     unsafe { call!(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0_usize, &raw mut *sizes) }
@@ -375,14 +352,12 @@ pub fn seccomp_set_mode_filter(flags: u32, filter: &[sock_filter]) -> Result<Fd>
 }
 
 /// `int setitimer(ITIMER_REAL, const struct itimerval *timer, NULL)`
-#[inline(always)]
 pub fn setitimer(timer: &itimerval) -> Call<'_, (), 3> {
     // SAFETY: reads `timer`.
     unsafe { call!(__NR_setitimer, ITIMER_REAL, &raw const *timer, null::<u8>()) }
 }
 
 /// `int socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, int pair[2])`
-#[inline(always)]
 pub fn socketpair(pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     // SAFETY: writes `pair`; an `Fd` is an `int`.
     unsafe { call!(__NR_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0_usize, &raw mut *pair) }
@@ -396,7 +371,6 @@ pub fn wait4(child: Pid, status: &mut u32, options: u32) -> Call<'_, Pid, 3> {
 }
 
 /// `ssize_t write(int fd, const void *bytes, size_t length)`: returns the number of bytes
-#[inline(always)]
 pub fn write(fd: Fd, bytes: &[u8]) -> Call<'_, usize, 3> {
     // SAFETY: reads `bytes`.
     unsafe { call!(__NR_write, fd, bytes.as_ptr(), bytes.len()) }

@@ -1,7 +1,8 @@
 //! System calls: how a call is made, and how the kernel's answer is decoded. `calls` has one wrapper for
 //! each call that the program makes.
 //!
-//! Nothing here prints, ends the process because of an error, or knows who calls.
+//! Nothing here prints, or knows what an error means for its caller: a call that the process cannot do without
+//! hands its error to [`Caller::fail`].
 #![allow(unsafe_code)]
 
 /// What makes the call in the end: `syscall6(number, a, b, c, d, e, f)`. A third backend is a module with
@@ -90,11 +91,12 @@ pub struct Call<'memory, T, const N: usize> {
     returns: PhantomData<(&'memory mut u8, T)>,
 }
 
+// What makes a call is inlined where it is made, since most arguments are constants there: without that the
+// program would be 240 to 440 bytes larger for each of the three.
 impl<T: FromRet, const N: usize> Call<'_, T, N> {
     /// # Safety
     /// As long as this value lives, the call may be made: the memory that it reads or writes may be read or
     /// written.
-    #[inline(always)]
     unsafe fn new(number: u32, args: [usize; N]) -> Self {
         const { assert!(N <= 4) };
         Self { number, args, returns: PhantomData }
@@ -106,11 +108,10 @@ impl<T: FromRet, const N: usize> Call<'_, T, N> {
         let [a, b, c, d] = self.four_args();
         // SAFETY: by the contract of `new`.
         T::from_ret(unsafe {
-            match N {
-                0 | 1 => checked1(caller, self.number, a),
-                2 => checked2(caller, self.number, a, b),
-                3 => checked3(caller, self.number, a, b, c),
-                _ => checked4(caller, self.number, a, b, c, d),
+            if N <= 2 {
+                checked2(caller, self.number, a, b)
+            } else {
+                checked4(caller, self.number, a, b, c, d)
             }
         })
     }
@@ -138,7 +139,6 @@ impl<T: FromRet, const N: usize> Call<'_, T, N> {
     }
 
     /// The arguments; the missing ones are 0.
-    #[inline(always)]
     fn four_args(&self) -> [usize; 4] {
         let arg = |i: usize| self.args.get(i).copied().unwrap_or(0);
         [arg(0), arg(1), arg(2), arg(3)]
@@ -154,11 +154,12 @@ fn decode<T: FromRet>(number: u32, ret: usize) -> Result<T> {
     }
 }
 
+/// Makes a call again until no signal interrupts it. Any other error ends the process.
+///
 /// # Safety
 /// The call may be made.
-#[inline(never)]
 unsafe fn checked4<C: Caller>(
-    who: C,
+    caller: C,
     number: u32,
     a: usize,
     b: usize,
@@ -168,44 +169,29 @@ unsafe fn checked4<C: Caller>(
     // SAFETY: by this function's contract.
     match decode(number, unsafe { retried(number, a, b, c, d) }) {
         Ok(ret) => ret,
-        Err(error) => who.fail(error),
+        Err(error) => caller.fail(error),
     }
 }
 
+/// The same for a call of at most two arguments: there are many, and without this the program would be 112 bytes
+/// larger.
+///
 /// # Safety
 /// The call may be made.
-#[inline(never)]
-unsafe fn checked3<C: Caller>(who: C, number: u32, a: usize, b: usize, c: usize) -> usize {
+unsafe fn checked2<C: Caller>(caller: C, number: u32, a: usize, b: usize) -> usize {
     // SAFETY: by this function's contract.
-    unsafe { checked4(who, number, a, b, c, 0) }
-}
-
-/// # Safety
-/// The call may be made.
-#[inline(never)]
-unsafe fn checked2<C: Caller>(who: C, number: u32, a: usize, b: usize) -> usize {
-    // SAFETY: by this function's contract.
-    unsafe { checked3(who, number, a, b, 0) }
-}
-
-/// # Safety
-/// The call may be made.
-#[inline(never)]
-unsafe fn checked1<C: Caller>(who: C, number: u32, a: usize) -> usize {
-    // SAFETY: by this function's contract.
-    unsafe { checked2(who, number, a, 0) }
+    unsafe { checked4(caller, number, a, b, 0, 0) }
 }
 
 /// Makes a call until no signal interrupts it.
 ///
 /// # Safety
 /// The call may be made.
-#[inline(never)]
 unsafe fn retried(number: u32, a: usize, b: usize, c: usize, d: usize) -> usize {
     loop {
         // SAFETY: by this function's contract.
         let ret = unsafe { once(number, a, b, c, d) };
-        if ret as i32 != -Errno::EINTR.number().cast_signed() {
+        if ret as isize != -(Errno::EINTR.number() as isize) {
             return ret;
         }
     }

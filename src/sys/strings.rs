@@ -28,7 +28,6 @@ impl<'a> CStrRef<'a> {
     }
 
     /// The address of the first byte.
-    #[inline(always)]
     #[must_use]
     pub fn as_ptr(self) -> *const u8 {
         self.0.as_ptr()
@@ -47,14 +46,12 @@ impl<'a> CStrRef<'a> {
     }
 
     /// Whether nothing stands before the NUL.
-    #[inline(always)]
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.split_first().is_none()
     }
 
     /// What follows `prefix`; `None` if the string does not begin with it.
-    #[inline(never)]
     #[must_use]
     pub fn strip_prefix(mut self, prefix: CStrRef) -> Option<Self> {
         for byte in prefix {
@@ -89,7 +86,6 @@ impl Iterator for CStrRef<'_> {
 /// # Safety
 /// `stack` is the stack pointer with which the kernel entered the program, and this is called once.
 #[must_use]
-#[inline(always)]
 pub unsafe fn arguments(stack: NonNull<usize>) -> &'static mut [CStrRef<'static>] {
     // SAFETY: by this function's contract argc stands there, and so many addresses of strings behind it. They
     // live as long as the program, and a `CStrRef` is such an address.
