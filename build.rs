@@ -45,11 +45,16 @@ fn link(argument: &str) {
 /// Whether the linker is a compiler, such as gcc or clang, which calls the linker proper.
 fn is_compiler_driver() -> bool {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    let in_flags = flags.rsplit_once("linker=").map(|(_, rest)| rest.split('\x1f').next());
-    let linker = in_flags.flatten().map(str::to_owned).or(env::var("RUSTC_LINKER").ok());
+    // `-Clinker=`, `-C linker=` or `--codegen=linker=`; the last one counts.
+    let mut in_flags = flags.split('\x1f').filter_map(|flag| {
+        let option = flag.strip_prefix("-C").or(flag.strip_prefix("--codegen=")).unwrap_or(flag);
+        option.strip_prefix("linker=")
+    });
+    let linker = in_flags.next_back().map(str::to_owned).or(env::var("RUSTC_LINKER").ok());
     let linker = PathBuf::from(linker.unwrap_or_default());
-    let stem = linker.file_stem().unwrap_or_default().to_string_lossy();
-    !(stem.ends_with("ld") || stem == "ld.bfd")
+    // Such as ld, ld.bfd, x86_64-linux-gnu-ld, rust-lld, lld-19.
+    let name = linker.file_stem().unwrap_or_default().to_string_lossy();
+    !name.split('-').any(|word| matches!(word, "ld" | "ld64" | "lld" | "mold" | "wild"))
 }
 
 /// Whether the package is built by itself, with the profiles of its own Cargo.toml, and not as a member of
