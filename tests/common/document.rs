@@ -26,3 +26,17 @@ pub fn put(name: &str, text: &str) -> Result<(), String> {
 pub fn is_asked_for(variable: &str) -> bool {
     env::var(variable).is_ok_and(|value| value == "write")
 }
+
+/// Puts `text` into README.md, as [`put`] does, if the variable NAME_README asks for it and nothing is missing in it.
+/// Returns false, and says why, if that was asked for and could not be done.
+pub fn put_if_asked(name: &str, is_whole: bool, text: &str) -> bool {
+    if !is_asked_for(&format!("{}_README", name.to_uppercase())) {
+        return true;
+    }
+    let written = if is_whole {
+        put(name, text)
+    } else {
+        Err("only a whole run without a failure is written to it".into())
+    };
+    written.inspect_err(|reason| eprintln!("README.md is unchanged: {reason}")).is_ok()
+}

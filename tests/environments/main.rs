@@ -112,16 +112,9 @@ fn main() -> ExitCode {
         eprintln!("the program's folder cannot be removed: {reason}");
         return ExitCode::FAILURE;
     }
-    if document::is_asked_for("ENVIRONMENTS_README") {
-        let written = if conclusion.num_filtered_out == 0 && conclusion.num_failed == 0 {
-            document::put("environments", &table)
-        } else {
-            Err("only a whole run without a failure is written to README.md".into())
-        };
-        if let Err(reason) = written {
-            eprintln!("README.md is unchanged: {reason}");
-            return ExitCode::FAILURE;
-        }
+    let is_whole = conclusion.num_filtered_out == 0 && conclusion.num_failed == 0;
+    if !document::put_if_asked("environments", is_whole, &table) {
+        return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
