@@ -15,7 +15,7 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     /// Nothing at all.
-    pub const EMPTY: Self = Self { template: messages::NO_HINT, args: &[] };
+    pub const EMPTY: Self = Self { template: messages::EMPTY, args: &[] };
 }
 
 /// An argument: its type says how it is shown.

@@ -10,7 +10,7 @@
 //! | [`abi`] | the kernel's types and constants |
 //! | [`arch`] | one file an architecture: entry point, notified call, audit number |
 //! | [`sys`] | the system calls, typed |
-//! | [`names`], [`messages`] | names of calls, texts of errors; every text of the program |
+//! | [`names`], [`messages`] | names of calls and texts of errors, by number; every other text |
 //! | [`fmt`], [`print`](mod@print) | a message put together; a message in one write |
 //! | [`report`] | who speaks, how a failure is told, exit statuses |
 //! | [`signals`] | which signals are blocked |
@@ -18,9 +18,13 @@
 //! | [`listener`], [`memory`], [`policy`] | `RECV`, `ID_VALID`, `SEND`; the target's memory; what is created |
 //! | [`target`], [`tracer`], [`parent`] | one file a process |
 //!
-//! To follow one notification, read [`tracer::run`]. To follow a failure to its line on standard error: a
-//! wrapper in [`sys`] returns it as a [`sys::Error`], `or_fail` ([`report`]) makes its process print it
-//! and end.
+//! To follow one notification, read [`tracer::run`]. To follow a failing call to its line on standard error:
+//! `or_fail` ([`sys::Call::or_fail`]) hands the [`sys::Error`] to the process that made the call
+//! ([`report::Process`], `fail`), which finds the reason, prints `{name}{call}: {error}` with
+//! [`report::Process::tell`] and ends.
+//!
+//! Nothing may panic, since the text of a panic is larger than the program. So a slice is taken with `get`, and
+//! `unwrap_or_default` stands where it cannot be out of range.
 //!
 //! `unsafe` is denied here and allowed in [`sys`] and [`arch`] only.
 #![cfg_attr(not(test), no_std)]
@@ -87,8 +91,8 @@ pub fn main(arguments: &'static mut [CStrRef<'static>]) -> ! {
     // When the machine's first process ends the kernel panics, and what a serial line has not sent yet is
     // lost. So the first process waits for the console.
     if sys::getpid().or_fail(ME) == Pid::INIT {
-        // To a background job the terminal would send SIGTTOU again and again, since the first process of a
-        // PID namespace ignores it.
+        // A terminal answers a background job with SIGTTOU and lets it try again. The first process of a PID
+        // namespace is not stopped by that, and so would try for ever.
         signals::block(ME, signals::TERMINAL);
         // The result is ignored: most standard outputs are no terminals.
         let _ = sys::ioctl_drain(Fd::STDOUT).result();

@@ -29,9 +29,9 @@ impl Listener {
         let Some(buffers_fit) = BuffersFit::new(&sizes) else {
             ME.fail(Error::new(nr::__NR_seccomp, Errno::EMSGSIZE))
         };
-        // Target and tracer never run at the same time, so one processor serves both best. The result is
-        // ignored: the call only tunes latency, from Linux 6.6 on. But only a sandbox answers with ENOENT, and
-        // with that in the place of RECV it would be waited for ever.
+        // Target and tracer never run at the same time, so one processor serves both best. The call only tunes
+        // latency, from Linux 6.6 on, and an error is ignored. Only ENOENT is not: no kernel answers so here. A
+        // sandbox that does, to every ioctl, would let the tracer wait for ever for its first notification.
         match sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).result() {
             Err(error) if error.is(Errno::ENOENT) => ME.fail(error),
             _ => {}
@@ -51,8 +51,9 @@ impl Listener {
                 Err(error) if error.is(Errno::ENOENT) || error.is(Errno::EINTR) => {}
                 Err(error) => ME.fail(error),
             }
-            // Before Linux 6.11 RECV waits for ever when the target has ended, and before 5.9 poll does so
-            // too. But the parent has waited for the target, so its PID is gone.
+            // Before Linux 6.11 RECV waits for ever when the target has ended, and before 5.9 poll does too. A
+            // signal of the parent interrupts it then (EINTR), and the parent has waited for the target: there
+            // is no such process any more.
             match sys::kill(self.target, 0).result() {
                 Ok(()) => {}
                 Err(error) if error.is(Errno::ESRCH) => return false,

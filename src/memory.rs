@@ -30,10 +30,10 @@ pub struct Memory {
 /// /proc/PID/mem of the target.
 #[derive(Clone, Copy)]
 enum KeptFile {
-    /// The target's memory has not been read yet.
-    NotWanted,
-    /// The next read opens it.
-    Wanted,
+    /// The target's memory has not been read yet: most runs read it once, without this file.
+    BeforeFirstRead,
+    /// It is not open, and the next read opens it.
+    OpenAtNextRead,
     /// It is open.
     Open(Fd),
     /// It cannot be opened.
@@ -44,7 +44,7 @@ impl Memory {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(target: Pid) -> Self {
-        Self { target, file: KeptFile::NotWanted }
+        Self { target, file: KeptFile::BeforeFirstRead }
     }
 
     /// Reads from `address` on in the memory of `pid`, until `buffer` is full or something cannot be read.
@@ -82,7 +82,7 @@ impl Memory {
     /// Reads the target's memory through the kept file; `None` if that cannot be done.
     #[inline(never)] // inlined, the program would be 200 bytes larger
     fn read_kept(&mut self, buffer: &mut [u8], address: u64) -> Option<usize> {
-        if let KeptFile::Wanted = self.file {
+        if let KeptFile::OpenAtNextRead = self.file {
             self.file = open(self.target).map_or(KeptFile::Unavailable, KeptFile::Open);
         }
         match self.file {
@@ -91,16 +91,16 @@ impl Memory {
                 if read == Some(0) {
                     // The address space is gone.
                     sys::close(file).or_fail(ME);
-                    self.file = KeptFile::Wanted;
+                    self.file = KeptFile::OpenAtNextRead;
                     return None;
                 }
                 read
             }
-            KeptFile::NotWanted => {
-                self.file = KeptFile::Wanted;
+            KeptFile::BeforeFirstRead => {
+                self.file = KeptFile::OpenAtNextRead;
                 None
             }
-            KeptFile::Wanted | KeptFile::Unavailable => None,
+            KeptFile::OpenAtNextRead | KeptFile::Unavailable => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every text of the program. `{}` stands for the next argument, `{p}` for the name of the process that
+//! Every text of the program but the names of calls and the texts of errors. `{}` stands for the next argument, `{p}` for the name of the process that
 //! prints the message.
 #![allow(missing_docs)] // the texts say it
 
@@ -38,6 +38,9 @@ texts! {
     POST_OPEN = c"post-open";
 }
 
+/// In the place of a text: none.
+pub const EMPTY: Text = CStrRef::new(c"");
+
 // Names.
 texts! {
     PARENT = c"Parent: ";
@@ -61,7 +64,6 @@ texts! {
 
 // Hints: why this system cannot do it.
 texts! {
-    NO_HINT = c"";
     HINT_CONTINUE = c"-c needs Linux 5.5\n";
     HINT_EMULATOR = c"no seccomp in this kernel, sandbox or emulator (qemu-user, valgrind)\n";
     HINT_KILLABLE = c"-w needs Linux 5.19\n";

@@ -1,4 +1,4 @@
-//! The names of system calls and the texts of errors, by number.
+//! The names of system calls and the texts of errors, by number, each list in one array of bytes.
 
 use crate::abi::nr;
 use crate::arch;

@@ -50,7 +50,8 @@ impl<'a> UsageError<'a> {
     }
 }
 
-/// Reads the program's arguments, its name first, and sets the options. The directories are moved to the front, as getopt does it.
+/// Reads the program's arguments, its name first, and sets the options. The directories are gathered at the
+/// front of `arguments`, over the name and the options.
 ///
 /// # Errors
 /// The first thing that is wrong.

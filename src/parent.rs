@@ -81,8 +81,8 @@ pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
     if target_ended.exit_status() != Some(status::SUCCESS) {
         status = tell_ended(messages::THE_TARGET, target_ended);
     }
-    let farewell = [Some(status::SUCCESS), Some(status::FAREWELL)];
-    if tracer_ended != expected && !farewell.contains(&tracer_ended.exit_status()) {
+    let good = [Some(status::SUCCESS), Some(status::FAREWELL)];
+    if tracer_ended != expected && !good.contains(&tracer_ended.exit_status()) {
         // The greater one says more about this system: it cannot; something failed.
         status = status.max(tell_ended(messages::THE_TRACER, tracer_ended));
     }
@@ -195,7 +195,7 @@ fn tell_ended(child: Text, ended: Ended) -> u32 {
     let signal = ended.signal();
     let (hint, status) = match signal {
         SIGSYS => (messages::HINT_SANDBOX, status::UNSUPPORTED),
-        _ => (messages::NO_HINT, status::FAILURE),
+        _ => (messages::EMPTY, status::FAILURE),
     };
     let args = &[child, Arg::Dec(signal.into()), Arg::Text(hint)];
     let _ = ME.try_print(Fd::STDERR, messages::CHILD_KILLED, args);

@@ -15,7 +15,7 @@ use crate::sys::{self, CStrRef, Errno, Fd};
 /// What a path begins with that the tracer creates.
 pub const BENEATH: CStrRef = CStrRef::new(c"/tmp/");
 /// The path after which the tracer ends.
-pub const FAREWELL: CStrRef = CStrRef::new(c"/bye");
+pub const BYE: CStrRef = CStrRef::new(c"/bye");
 
 /// What follows `/tmp/` in a path that begins with that.
 #[must_use]

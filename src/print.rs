@@ -6,7 +6,7 @@ use crate::messages::Text;
 use crate::sys::{self, Errno, Error, Fd};
 
 /// The bytes of a message that is put together on the stack. A longer one gets pages of its own.
-const SHORT: usize = 512;
+const ON_STACK: usize = 512;
 
 /// Prints a message of the process with this name. All of it is written, in one write if the kernel takes it
 /// so.
@@ -14,7 +14,7 @@ const SHORT: usize = 512;
 /// # Errors
 /// `write(2)`, EIO also if nothing is taken; `mmap(2)` if a long message finds no memory.
 pub fn print(fd: Fd, process: Text, message: &Message) -> sys::Result<()> {
-    let mut memory = [0; SHORT];
+    let mut memory = [0; ON_STACK];
     let mut buffer = Buffer::new(&mut memory);
     buffer.put_message(process, message);
     match buffer.finish() {

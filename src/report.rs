@@ -13,7 +13,7 @@ pub mod status {
     pub const SUCCESS: u32 = 0;
     /// A usage error, or something failed.
     pub const FAILURE: u32 = 1;
-    /// The tracer has answered `/bye`. The original's status; a child's failure has another one.
+    /// The tracer has answered `/bye`: 1 in the C original too. A child's failure has another status.
     pub const FAREWELL: u32 = 1;
     /// A child failed and has said why.
     pub const CHILD_FAILED: u32 = 2;
@@ -82,7 +82,7 @@ impl Caller for Process {
         if let Some(hint) = hint(error) {
             self.give_up(error, hint)
         }
-        self.tell(names::call(error.call()), error.errno(), messages::NO_HINT);
+        self.tell(names::call(error.call()), error.errno(), messages::EMPTY);
         sys::exit_group(match self {
             Self::Parent => status::FAILURE,
             Self::Target | Self::Tracer => status::CHILD_FAILED,

@@ -92,7 +92,7 @@ impl Tracer<'_> {
     /// Answers a notification.
     fn answer(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) {
         let mut response = Response::new(notif.id);
-        // Refused, unless something else is decided.
+        // Whatever ends the decision early, the call is refused.
         refuse(&mut response, Errno::EPERM);
         self.decide(notif, buffer, &mut response);
 
@@ -109,8 +109,8 @@ impl Tracer<'_> {
                 }
                 self.withdrawn = Some(Withdrawn {
                     pid: notif.pid,
-                    mode: notif.data.args[arch::MODE],
-                    address: notif.data.args[arch::PATH],
+                    mode: notif.data.args[arch::MODE_INDEX],
+                    address: notif.data.args[arch::PATH_INDEX],
                     length,
                 });
             }
@@ -126,7 +126,8 @@ impl Tracer<'_> {
             return;
         }
         let path = self.read_path(notif, buffer);
-        // Check the ID after the read: until then the PID may have been reused.
+        // Check the ID after the read: until then the PID may have been reused. Then neither the path nor an
+        // error counts.
         if !self.is_valid(notif, messages::POST_OPEN) {
             return;
         }
@@ -138,7 +139,7 @@ impl Tracer<'_> {
             Path::Unreadable(errno) => {
                 self.say_got_unless_delayed(notif);
                 if self.options.count.is_none() {
-                    ME.tell(messages::PATH, errno, messages::NO_HINT);
+                    ME.tell(messages::PATH, errno, messages::EMPTY);
                 }
                 refuse(response, errno);
             }
@@ -168,7 +169,7 @@ impl Tracer<'_> {
     /// # Errors
     /// If the target's memory cannot be read at all.
     fn read_path(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) -> sys::Result<Path> {
-        let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH]);
+        let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH_INDEX]);
         for length in [READ_AT_FIRST, PATH_MAX] {
             let bytes = buffer.room(length);
             let read = self.memory.read(pid, address, bytes)?;
@@ -184,10 +185,11 @@ impl Tracer<'_> {
         Ok(Path::Unreadable(Errno::ENAMETOOLONG))
     }
 
-    /// Decides what becomes of a path, whose last byte is its NUL, and creates what is beneath /tmp.
+    /// Decides what becomes of a path, whose last byte is its NUL, and creates what is beneath /tmp: that makes
+    /// NULs of the slashes.
     fn act(&mut self, notif: &seccomp_notif, path: &mut [u8], response: &mut Response) {
         let Some((name, _)) = CStrRef::split_from(path) else { return };
-        let mode = notif.data.args[arch::MODE];
+        let mode = notif.data.args[arch::MODE_INDEX];
         let mkdir = Message {
             template: messages::TRACER_MKDIR,
             args: &[Arg::Quoted(name), Arg::Oct(mode)],
@@ -211,7 +213,7 @@ impl Tracer<'_> {
                     response.resp.val = value;
                 }
             }
-        } else if name == policy::FAREWELL {
+        } else if name == policy::BYE {
             self.farewell = true;
             // Once the target has its answer it may end, and the parent kill this process: not before the
             // last line is printed.
@@ -227,8 +229,8 @@ impl Tracer<'_> {
     fn was_withdrawn(&mut self, notif: &seccomp_notif, path: &[u8]) -> bool {
         self.withdrawn.as_ref().is_some_and(|withdrawn| {
             withdrawn.pid == notif.pid
-                && withdrawn.mode == notif.data.args[arch::MODE]
-                && withdrawn.address == notif.data.args[arch::PATH]
+                && withdrawn.mode == notif.data.args[arch::MODE_INDEX]
+                && withdrawn.address == notif.data.args[arch::PATH_INDEX]
                 && withdrawn.length == path.len()
                 && self.withdrawn_path.bytes().starts_with(path)
         })

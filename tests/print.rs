@@ -111,7 +111,7 @@ fn for_each_example(mut check: impl FnMut(Process, Text, &[Arg], &str)) {
     check(
         tracer,
         m::FAILED,
-        &[call(linux_raw_sys::general::__NR_ioctl), errno(9), Arg::Text(m::NO_HINT)],
+        &[call(linux_raw_sys::general::__NR_ioctl), errno(9), Arg::Text(m::EMPTY)],
         "Tracer: ioctl: Bad file descriptor\n",
     );
     check(
@@ -123,7 +123,7 @@ fn for_each_example(mut check: impl FnMut(Process, Text, &[Arg], &str)) {
     check(
         parent,
         m::CHILD_KILLED,
-        &[Arg::Text(m::THE_TRACER), Arg::Dec(9), Arg::Text(m::NO_HINT)],
+        &[Arg::Text(m::THE_TRACER), Arg::Dec(9), Arg::Text(m::EMPTY)],
         "Parent: tracer was killed by signal 9\n",
     );
     let letter = [Arg::Byte(b'x')];

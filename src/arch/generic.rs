@@ -8,9 +8,9 @@ pub const NOTIFIED: u32 = nr::__NR_mkdirat;
 /// No second ABI has the same audit number.
 pub const FOREIGN_BIT: Option<u32> = None;
 /// The index of the path among the arguments of the notified call.
-pub const PATH: usize = 1;
+pub const PATH_INDEX: usize = 1;
 /// The index of the mode among the arguments of the notified call.
-pub const MODE: usize = 2;
+pub const MODE_INDEX: usize = 2;
 
 /// The number of the call that makes a process.
 pub const FORK: u32 = nr::__NR_clone;

@@ -11,9 +11,9 @@ pub const NOTIFIED: u32 = nr::__NR_mkdir;
 /// The bit in the call numbers of the x32 ABI (`asm/unistd.h`).
 pub const FOREIGN_BIT: Option<u32> = Some(nr::__X32_SYSCALL_BIT);
 /// The index of the path among the arguments of the notified call.
-pub const PATH: usize = 0;
+pub const PATH_INDEX: usize = 0;
 /// The index of the mode among the arguments of the notified call.
-pub const MODE: usize = 1;
+pub const MODE_INDEX: usize = 1;
 
 /// The number of the call that makes a process.
 pub const FORK: u32 = nr::__NR_fork;
