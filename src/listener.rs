@@ -1,13 +1,10 @@
 //! The listener: receives notifications, checks them and answers them (`seccomp_unotify(2)`). What to answer
 //! is decided in [`crate::tracer`].
 
-use crate::abi::{
-    POLLHUP, POLLIN, Request, Response, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, nr, pollfd,
-    seccomp_notif_sizes,
-};
+use crate::abi::{POLLHUP, POLLIN, Request, Response, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd};
 use crate::messages;
 use crate::report::Process;
-use crate::sys::{self, BuffersFit, Caller, Errno, Error, Fd, Pid};
+use crate::sys::{self, BuffersFit, Caller, Errno, Fd, Pid};
 
 /// The listener of a filter. Only the tracer has one; an error that is not mentioned ends it.
 pub struct Listener {
@@ -23,12 +20,7 @@ impl Listener {
     /// Takes `fd` for the listener of the filter that `target` installed. Ends the tracer with EMSGSIZE if
     /// this kernel's notifications are longer than the buffers.
     pub fn new(fd: Fd, target: Pid) -> Self {
-        let mut sizes =
-            seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
-        sys::seccomp_get_notif_sizes(&mut sizes).or_fail(ME);
-        let Some(buffers_fit) = BuffersFit::new(&sizes) else {
-            ME.fail(Error::new(nr::__NR_seccomp, Errno::EMSGSIZE))
-        };
+        let buffers_fit = sys::seccomp_get_notif_sizes().unwrap_or_else(|error| ME.fail(error));
         // Target and tracer never run at the same time, so one processor serves both best. The call only tunes
         // latency, from Linux 6.6 on, and an error is ignored. Only ENOENT is not: no kernel answers so here. A
         // sandbox that does, to every ioctl, would let the tracer wait for ever for its first notification.

@@ -8,9 +8,12 @@ use seccomp_notify_min::{main, start, sys};
 
 start!(entry);
 
-/// Where the entry point goes, with the initial stack pointer.
-extern "C" fn entry(stack: NonNull<usize>) -> ! {
-    // SAFETY: the entry point passes the stack pointer with which the kernel entered the program.
+/// Where the entry point goes.
+///
+/// # Safety
+/// `stack` is the stack pointer with which the kernel entered the program, and this is called once.
+unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
+    // SAFETY: by this function's contract.
     let arguments = unsafe { sys::arguments(stack) };
     main(arguments)
 }
@@ -43,6 +46,7 @@ extern crate std;
 /// (`core`, "How to use the core library"). Those that the program does not need are not linked.
 mod memory {
     use core::ffi::{c_char, c_int, c_void};
+    use core::mem::MaybeUninit;
     use core::ptr::{read_volatile, write_volatile};
 
     // The loops read or write volatile: a plain loop would be compiled into a call of the same function.
@@ -52,7 +56,8 @@ mod memory {
     /// # Safety
     /// As `memcpy(3)`, but `to` may also be at a lower address in the same memory.
     unsafe fn copy_forwards(to: *mut c_void, from: *const c_void, length: usize) -> *mut c_void {
-        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
+        // What is copied may be padding, which has no value.
+        let (bytes, from) = (to.cast::<MaybeUninit<u8>>(), from.cast::<MaybeUninit<u8>>());
         for i in 0..length {
             // SAFETY: by this function's contract; each byte is read before it is overwritten.
             unsafe { bytes.add(i).write(read_volatile(from.add(i))) }
@@ -82,7 +87,7 @@ mod memory {
             // SAFETY: by the contract of memmove.
             return unsafe { copy_forwards(to, from, length) };
         }
-        let (bytes, from) = (to.cast::<u8>(), from.cast::<u8>());
+        let (bytes, from) = (to.cast::<MaybeUninit<u8>>(), from.cast::<MaybeUninit<u8>>());
         for i in (0..length).rev() {
             // SAFETY: by the contract of memmove; backwards, each byte is read before it is overwritten.
             unsafe { bytes.add(i).write(read_volatile(from.add(i))) }

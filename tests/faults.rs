@@ -414,3 +414,19 @@ fn a_message_without_the_listener_is_told() {
         a sandbox does not allow a call that this program needs\n";
     assert!(run.output().contains(lines), "{}", run.output());
 }
+
+/// A sandbox can say that a call succeeded which was not made. No memory is at the address 0.
+#[test]
+fn a_mapping_that_was_not_made_is_told() {
+    if inject::skipped() {
+        return;
+    }
+    let mmap = Moment::new(Role::Tracer, "mmap", 1, Side::Entry);
+    let run = cases::one_path(&[], 0, vec![])
+        .run(common::image(), &[(When::Once(mmap), Action::Return(0))]);
+    assert!(!run.outcome.hung && run.outcome.left.is_empty(), "{}", run.output());
+    assert_eq!((run.outcome.status(), &*run.outcome.done), (77, &[1][..]), "{}", run.output());
+    let lines = "Tracer: mmap: Function not implemented\n\
+        a sandbox does not allow a call that this program needs\n";
+    assert!(run.output().contains(lines), "{}", run.output());
+}

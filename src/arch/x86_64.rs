@@ -33,6 +33,8 @@ pub fn mkdir_args(path: usize, mode: usize) -> [usize; 3] {
 #[macro_export]
 macro_rules! start {
     ($entry:path) => {
+        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
+
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn program_start() -> ! {

@@ -1,13 +1,14 @@
 //! The system calls that the program makes, in alphabetical order, each with its prototype.
 //!
-//! A wrapper returns a [`Call`], which the caller makes as it wants errors to be treated.
+//! Most return a [`Call`], which the caller makes with `or_fail`, `result` or `once`. Where the arguments point to
+//! what lives only in the function, it makes the call itself.
 
 use core::ptr::{null, null_mut};
 use core::slice;
 
 use super::{
-    Argument, CStrRef, Call, Caller, Errno, Fd, Fork, Operation, Pid, Received, Result, backend,
-    decode,
+    Argument, CStrRef, Call, Caller, Errno, Error, Fd, Fork, Operation, Pid, Received, Result,
+    backend, decode,
 };
 use crate::abi::{
     AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
@@ -73,19 +74,9 @@ pub fn getppid() -> Call<'static, Pid, 0> {
 }
 
 /// Proof that this kernel's requests and responses are not longer than [`Request`] and [`Response`], so that
-/// the kernel may write to one.
+/// the kernel may write to one. Only [`seccomp_get_notif_sizes`] makes it.
 #[derive(Clone, Copy)]
 pub struct BuffersFit(());
-
-impl BuffersFit {
-    /// Compares the kernel's sizes, in bytes, with the buffers'.
-    #[must_use]
-    pub fn new(sizes: &seccomp_notif_sizes) -> Option<Self> {
-        let fit = usize::from(sizes.seccomp_notif) <= size_of::<Request>()
-            && usize::from(sizes.seccomp_notif_resp) <= size_of::<Response>();
-        if fit { Some(Self(())) } else { None }
-    }
-}
 
 /// `int ioctl(int terminal, TCSBRK, 1)`: waits until the terminal has sent all that was written to it
 /// (`tcdrain(3)`, `TCSBRK(2const)`)
@@ -112,16 +103,16 @@ pub fn ioctl_id_valid(listener: Fd, id: &u64) -> Result<()> {
     }
 }
 
-/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`, once: EINTR if a
-/// signal comes
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_RECV, struct seccomp_notif *request)`
 pub fn ioctl_recv(_: BuffersFit, listener: Fd, request: &mut Request) -> Call<'_, (), 3> {
-    // SAFETY: reads and writes `request`, which is long enough; any bytes are a value of it.
+    // SAFETY: reads and writes `request`, which is long enough; any bytes are a value of it. No other kind of file
+    // knows this number.
     unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_RECV, &raw mut *request) }
 }
 
 /// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_SEND, struct seccomp_notif_resp *response)`
 pub fn ioctl_send(_: BuffersFit, listener: Fd, response: &Response) -> Call<'_, (), 3> {
-    // SAFETY: reads `response`, which is long enough.
+    // SAFETY: reads `response`, which is long enough. No other kind of file knows this number.
     unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_SEND, &raw const *response) }
 }
 
@@ -182,6 +173,10 @@ pub fn mmap(length: usize) -> Result<Mapping> {
         )
     };
     let address: usize = decode(nr::__NR_mmap, ret)?;
+    if address == 0 {
+        // A sandbox says that the call succeeded, and has not made it.
+        return Err(Error::new(nr::__NR_mmap, Errno::ENOSYS));
+    }
     // SAFETY: `length` bytes are mapped there, and nothing else refers to them.
     Ok(Mapping(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) }))
 }
@@ -209,7 +204,7 @@ pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
 
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits without a limit
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
-    // SAFETY: reads and writes `poll`, which is one; there is no mask of signals.
+    // SAFETY: reads and writes `poll`, the only element; there is no mask of signals.
     unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
 }
 
@@ -332,10 +327,21 @@ pub fn rt_sigprocmask(mask: &u64) -> Call<'_, (), 4> {
     }
 }
 
-/// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`
-pub fn seccomp_get_notif_sizes(sizes: &mut seccomp_notif_sizes) -> Call<'_, (), 3> {
+/// `int seccomp(SECCOMP_GET_NOTIF_SIZES, 0, struct seccomp_notif_sizes *sizes)`, and compares the sizes with those of
+/// the buffers
+///
+/// # Errors
+/// EMSGSIZE if this kernel's requests or responses are longer; else as `seccomp(2)`.
+pub fn seccomp_get_notif_sizes() -> Result<BuffersFit> {
+    let mut sizes =
+        seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     // SAFETY: writes `sizes`.
-    unsafe { call!(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0_usize, &raw mut *sizes) }
+    let call: Call<(), 3> =
+        unsafe { call!(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0_usize, &raw mut sizes) };
+    call.result()?;
+    let fit = usize::from(sizes.seccomp_notif) <= size_of::<Request>()
+        && usize::from(sizes.seccomp_notif_resp) <= size_of::<Response>();
+    if fit { Ok(BuffersFit(())) } else { Err(Error::new(nr::__NR_seccomp, Errno::EMSGSIZE)) }
 }
 
 /// `int seccomp(SECCOMP_SET_MODE_FILTER, unsigned flags, struct sock_fprog *program)`: returns the listener's

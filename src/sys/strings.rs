@@ -88,6 +88,6 @@ impl Iterator for CStrRef<'_> {
 #[must_use]
 pub unsafe fn arguments(stack: NonNull<usize>) -> &'static mut [CStrRef<'static>] {
     // SAFETY: by this function's contract argc stands there, and so many addresses of strings behind it. They
-    // live as long as the program, and a `CStrRef` is such an address.
+    // live as long as the program, nothing else refers to them, and a `CStrRef` is such an address.
     unsafe { slice::from_raw_parts_mut(stack.add(1).cast().as_ptr(), stack.read()) }
 }
