@@ -1,6 +1,8 @@
 //! The tracer: receives each notification, reads the path in the target's memory, decides, acts in the
 //! target's place and answers.
 
+use core::mem;
+
 use crate::abi::{
     PATH_MAX, Request, Response, SECCOMP_USER_NOTIF_FLAG_CONTINUE, Timespec, nr, seccomp_notif,
 };
@@ -24,7 +26,8 @@ const READ_AT_FIRST: usize = 120;
 pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
     let fd = match sys::recvmsg(ME, socket) {
         Received::Descriptor(fd) => fd,
-        // There is room for it: the other end of the socket has just been closed.
+        // A number is free, since the other end of the socket has just been closed. So a security module has
+        // taken the descriptor out.
         Received::NoDescriptor => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EACCES)),
         // The target has failed, and has said why.
         Received::EndOfStream => return status::SUCCESS,
@@ -35,11 +38,11 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
         memory: Memory::new(target),
         tmp: Tmp::new(),
         withdrawn: None,
-        withdrawn_path: pages_for_a_path(),
+        withdrawn_path: PathBuffer::new(),
         farewell: false,
     };
     let mut request = Request::ZERO;
-    let mut buffer = PathBuffer { short: [0; READ_AT_FIRST], long: pages_for_a_path() };
+    let mut buffer = PathBuffer::new();
     while !tracer.farewell && tracer.listener.receive(&mut request) {
         tracer.answer(&request.notif, &mut buffer);
     }
@@ -54,7 +57,7 @@ struct Tracer<'a> {
     tmp: Tmp,
     withdrawn: Option<Withdrawn>,
     /// The path of `withdrawn`, as [`Tmp::make`] left it: with NULs for slashes.
-    withdrawn_path: Mapping,
+    withdrawn_path: PathBuffer,
     /// Whether the tracer ends after the present notification.
     farewell: bool,
 }
@@ -65,27 +68,35 @@ struct Withdrawn {
     pid: u32,
     mode: u64,
     address: u64,
+}
+
+/// A path as it was read, in one of two buffers.
+struct PathBuffer {
+    short: [u8; READ_AT_FIRST],
+    /// [`PATH_MAX`] bytes.
+    long: Mapping,
+    is_long: bool,
     /// The number of bytes of the path, its NUL included.
     length: usize,
 }
 
-/// Room for the path that is read.
-struct PathBuffer {
-    short: [u8; READ_AT_FIRST],
-    long: Mapping,
-}
-
 impl PathBuffer {
-    /// The room for a path of `length` bytes, its NUL included: always the same for the same length.
-    fn room(&mut self, length: usize) -> &mut [u8] {
-        let room = if length <= READ_AT_FIRST { &mut self.short } else { self.long.bytes() };
-        room.get_mut(..length).unwrap_or_default()
+    /// Empty. The kernel gives the long buffer memory when it is used, and most runs never use it.
+    fn new() -> Self {
+        let long = sys::mmap(PATH_MAX).unwrap_or_else(|error| ME.fail(error));
+        Self { short: [0; READ_AT_FIRST], long, is_long: false, length: 0 }
     }
-}
 
-/// [`PATH_MAX`] bytes. They are memory only from when they are used, and most runs never use them.
-fn pages_for_a_path() -> Mapping {
-    sys::mmap(PATH_MAX).unwrap_or_else(|error| ME.fail(error))
+    /// The buffer in use.
+    fn bytes(&mut self) -> &mut [u8] {
+        if self.is_long { self.long.bytes() } else { &mut self.short }
+    }
+
+    /// The path with its NUL.
+    fn path(&mut self) -> &mut [u8] {
+        let length = self.length;
+        self.bytes().get_mut(..length).unwrap_or_default()
+    }
 }
 
 impl Tracer<'_> {
@@ -97,21 +108,17 @@ impl Tracer<'_> {
         self.decide(notif, buffer, &mut response);
 
         if self.listener.send(&response) {
-            // The target makes one call at a time.
+            // The target makes one call at a time: after this one the withdrawn one cannot come again.
             self.withdrawn = None;
         } else {
             self.say(messages::TRACER_ENOENT, &[]);
             // A directory was made: the value is the length of its path.
             if response.resp.val > 0 {
-                let length = response.resp.val as usize + 1;
-                for (to, from) in self.withdrawn_path.bytes().iter_mut().zip(buffer.room(length)) {
-                    *to = *from;
-                }
+                mem::swap(&mut self.withdrawn_path, buffer);
                 self.withdrawn = Some(Withdrawn {
                     pid: notif.pid,
                     mode: notif.data.args[arch::MODE_INDEX],
                     address: notif.data.args[arch::PATH_INDEX],
-                    length,
                 });
             }
         }
@@ -132,10 +139,7 @@ impl Tracer<'_> {
             return;
         }
         match path.unwrap_or_else(|error| fail_to_read(error)) {
-            Path::Found(length) => {
-                let path = buffer.room(length as usize + 1);
-                self.act(notif, path, response);
-            }
+            Path::Found => self.act(notif, buffer.path(), response),
             Path::Unreadable(errno) => {
                 self.say_got_unless_delayed(notif);
                 if self.options.count.is_none() {
@@ -170,12 +174,14 @@ impl Tracer<'_> {
     /// If the target's memory cannot be read at all.
     fn read_path(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) -> sys::Result<Path> {
         let (pid, address) = (Pid(notif.pid), notif.data.args[arch::PATH_INDEX]);
-        for length in [READ_AT_FIRST, PATH_MAX] {
-            let bytes = buffer.room(length);
+        for is_long in [false, true] {
+            buffer.is_long = is_long;
+            let bytes = buffer.bytes();
+            let length = bytes.len();
             let read = self.memory.read(pid, address, bytes)?;
-            let path = bytes.get(..read).unwrap_or_default();
-            if let Some((path, _)) = CStrRef::split_from(path) {
-                return Ok(Path::Found(path.count() as u32));
+            if let Some((path, _)) = CStrRef::split_from(bytes.get(..read).unwrap_or_default()) {
+                buffer.length = path.count() + 1;
+                return Ok(Path::Found);
             }
             if read < length {
                 // Nothing is behind what was read.
@@ -222,6 +228,7 @@ impl Tracer<'_> {
             response.resp.error = 0;
             response.resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         }
+        // Anything else stays refused.
     }
 
     /// Whether this call repeats the withdrawn one, so that the directory that is there is the one that it
@@ -231,8 +238,7 @@ impl Tracer<'_> {
             withdrawn.pid == notif.pid
                 && withdrawn.mode == notif.data.args[arch::MODE_INDEX]
                 && withdrawn.address == notif.data.args[arch::PATH_INDEX]
-                && withdrawn.length == path.len()
-                && self.withdrawn_path.bytes().starts_with(path)
+                && self.withdrawn_path.path() == path
         })
     }
 
@@ -271,8 +277,8 @@ impl Tracer<'_> {
 
 /// What was found where the path should be.
 enum Path {
-    /// A path of this length, without its NUL.
-    Found(u32),
+    /// A path.
+    Found,
     /// None, and this is what the kernel would say of it.
     Unreadable(Errno),
 }
