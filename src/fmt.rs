@@ -124,7 +124,7 @@ impl<'a> Buffer<'a> {
         }
     }
 
-    /// Puts a byte from outside. It could forge a line or drive the terminal: as a `code` it is shown as
+    /// Puts a byte from outside. It could forge a line or drive the terminal: as a control `code` of ASCII it is shown as
     /// `\xNN`, and a backslash as two.
     fn put_escaped(&mut self, byte: u8, code: bool) {
         if code {

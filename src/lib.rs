@@ -12,16 +12,20 @@
 //! | [`sys`] | the system calls, typed |
 //! | [`names`], [`messages`] | names of calls and texts of errors, by number; every other text |
 //! | [`fmt`], [`print`](mod@print) | a message put together; a message in one write |
-//! | [`report`] | who speaks, how a failure is told, exit statuses |
 //! | [`signals`] | which signals are blocked |
+//! | [`report`] | who speaks, how a failure is told, exit statuses |
 //! | [`filter`], [`options`] | the BPF filters; the command line |
 //! | [`listener`], [`memory`], [`policy`] | `RECV`, `ID_VALID`, `SEND`; the target's memory; what is created |
 //! | [`target`], [`tracer`], [`parent`] | one file a process |
 //!
-//! To follow one notification, read [`tracer::run`]. To follow a failing call to its line on standard error:
-//! `or_fail` ([`sys::Call::or_fail`]) hands the [`sys::Error`] to the process that made the call
-//! ([`report::Process`], `fail`), which finds the reason, prints `{name}{call}: {error}` with
-//! [`report::Process::tell`] and ends.
+//! To follow one notification: [`target::run`] installs the filter ([`filter::program`]) and sends its listener,
+//! [`tracer::run`] receives, decides and answers.
+//!
+//! To follow a failing call to its line on standard error: a call that the process cannot do without is made with
+//! [`sys::Call::or_fail`]; where the caller looks at the error first, with `result`. Both end in `fail` or `give_up`
+//! of [`report::Process`], which print `{name}{call}: {error}` and, on the next line, what this system lacks, and
+//! end the process: with status 77 if this system is the reason, else 1 in the parent and 2 in a child. Of a child
+//! the parent then says how it ended, and makes the program's exit status of it.
 //!
 //! Nothing may panic, since the text of a panic is larger than the program. So a slice is taken with `get`, and
 //! `unwrap_or_default` stands where it cannot be out of range.
@@ -54,8 +58,9 @@ pub mod names;
 pub mod fmt;
 pub mod print;
 
-pub mod report;
 pub mod signals;
+
+pub mod report;
 
 pub mod filter;
 pub mod options;
@@ -71,7 +76,7 @@ pub mod tracer;
 use fmt::{Arg, Message};
 use options::{Command, Options, UsageError};
 use report::{Process, status};
-use sys::{CStrRef, Fd, Pid};
+use sys::CStrRef;
 
 /// The program: does what the command line asks for and ends with the exit status.
 pub fn main(arguments: &'static mut [CStrRef<'static>]) -> ! {
@@ -88,14 +93,5 @@ pub fn main(arguments: &'static mut [CStrRef<'static>]) -> ! {
             status = status::FAILURE;
         }
     }
-    // When the machine's first process ends the kernel panics, and what a serial line has not sent yet is
-    // lost. So the first process waits for the console.
-    if sys::getpid().or_fail(ME) == Pid::INIT {
-        // A terminal answers a background job with SIGTTOU and lets it try again. The first process of a PID
-        // namespace is not stopped by that, and so would try for ever.
-        signals::block(ME, signals::TERMINAL);
-        // The result is ignored: most standard outputs are no terminals.
-        let _ = sys::ioctl_drain(Fd::STDOUT).result();
-    }
-    sys::exit_group(status)
+    report::end(status)
 }

@@ -5,7 +5,8 @@ use crate::fmt::{Arg, Message};
 use crate::messages::{self, Text};
 use crate::names;
 use crate::print::print;
-use crate::sys::{self, Caller, Errno, Error, Fd};
+use crate::signals;
+use crate::sys::{self, Caller, Errno, Error, Fd, Pid};
 
 /// The exit statuses.
 pub mod status {
@@ -72,7 +73,7 @@ impl Process {
     /// with status 77.
     pub fn give_up(self, error: Error, hint: Text) -> ! {
         self.tell(names::call(error.call()), error.errno(), hint);
-        sys::exit_group(status::UNSUPPORTED)
+        end(status::UNSUPPORTED)
     }
 }
 
@@ -83,11 +84,27 @@ impl Caller for Process {
             self.give_up(error, hint)
         }
         self.tell(names::call(error.call()), error.errno(), messages::EMPTY);
-        sys::exit_group(match self {
+        end(match self {
             Self::Parent => status::FAILURE,
             Self::Target | Self::Tracer => status::CHILD_FAILED,
         })
     }
+}
+
+/// Ends the process.
+///
+/// When the machine's first process ends the kernel panics, and what a serial line has not sent yet is lost. So the
+/// first process waits for the console.
+pub fn end(status: u32) -> ! {
+    // A terminal answers a background job with SIGTTOU and lets it try again. The first process of a PID namespace
+    // is not stopped by that, and so would try for ever.
+    if sys::getpid().result() == Ok(Pid::INIT)
+        && sys::rt_sigprocmask(&(signals::OUTPUT | signals::TERMINAL)).result().is_ok()
+    {
+        // The result is ignored: most standard outputs are no terminals.
+        let _ = sys::ioctl_drain(Fd::STDOUT).result();
+    }
+    sys::exit_group(status)
 }
 
 /// Why this system cannot make a call that failed; `None` if the cause is something else.

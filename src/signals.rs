@@ -2,8 +2,7 @@
 
 use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ};
 use crate::arch::Disposition;
-use crate::report::Process;
-use crate::sys;
+use crate::sys::{self, Caller};
 
 /// Blocked all the time: a closed pipe, and a file that may not grow, are failures to be told like any other.
 pub const OUTPUT: u64 = set(SIGPIPE) | set(SIGXFSZ);
@@ -17,11 +16,11 @@ const fn set(signal: u32) -> u64 {
 }
 
 /// Blocks these signals beside [`OUTPUT`], and no others.
-pub fn block(process: Process, signals: u64) {
-    sys::rt_sigprocmask(&(OUTPUT | signals)).or_fail(process);
+pub fn block(caller: impl Caller, signals: u64) {
+    sys::rt_sigprocmask(&(OUTPUT | signals)).or_fail(caller);
 }
 
 /// Calls `handler` for a signal, or, without one, lets the signal do what is its default.
-pub fn handle(process: Process, signal: u32, handler: Option<extern "C" fn(i32)>) {
-    sys::rt_sigaction(signal, &Disposition::new(handler)).or_fail(process);
+pub fn handle(caller: impl Caller, signal: u32, handler: Option<extern "C" fn(i32)>) {
+    sys::rt_sigaction(signal, &Disposition::new(handler)).or_fail(caller);
 }

@@ -676,6 +676,20 @@ fn the_first_process_waits_until_a_console_has_sent_everything() {
     }
 }
 
+/// The reason of a failure, too, is on the console before the kernel panics.
+#[test]
+fn the_first_process_waits_for_the_console_when_it_fails() {
+    let what = "the first process with few descriptors";
+    let limit = setup(|| Ok(setrlimit(Resource::RLIMIT_NOFILE, 4, 4)?));
+    let environment = both(first_of_a_pid_namespace(), both(kill_if_it_drains(), limit));
+    if !is_possible(what, &environment) {
+        return;
+    }
+    let outcome = run_in(&environment, image(), &["/etc/c"]).finish();
+    assert_eq!(outcome.ended, Ended::Status(200), "{outcome:#?}");
+    assert!(outcome.err().contains("Parent: socketpair: Too many open files\n"), "{outcome:#?}");
+}
+
 /// The terminal stops a background job that waits for it. The first process of a PID namespace cannot be stopped: its call
 /// would be restarted for ever.
 #[test]
