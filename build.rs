@@ -21,7 +21,7 @@ fn main() {
     }
     if !is_workspace_root(&root) {
         // The profiles of another workspace may lack `panic = "abort"`. Then rustc wants std, which wants a C
-        // library, shared maybe, and writable data (src/main.rs): the layout of the linker has to do.
+        // library, shared maybe, and writable data (src/main.rs): the linker's own layout has to do.
         link("-no-pie");
         link("-e");
         link("program_start");

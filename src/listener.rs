@@ -22,11 +22,13 @@ impl Listener {
     pub fn new(fd: Fd, target: Pid) -> Self {
         let buffers_fit = sys::seccomp_get_notif_sizes().unwrap_or_else(|error| ME.fail(error));
         // Target and tracer never run at the same time, so one processor serves both best. The call only tunes
-        // latency, from Linux 6.6 on, and an error is ignored. Only ENOENT is not: no kernel answers so here. A
-        // sandbox that does, to every ioctl, would let the tracer wait for ever for its first notification.
-        match sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).result() {
-            Err(error) if error.is(Errno::ENOENT) => ME.fail(error),
-            _ => {}
+        // latency, from Linux 6.6 on, and an error is ignored. Only ENOENT is not: no kernel answers so here. With a
+        // sandbox that does, to every ioctl, `receive` would take each answer for a call that went away.
+        let set = sys::ioctl_set_flags(fd, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).result();
+        if let Err(error) = set
+            && error.is(Errno::ENOENT)
+        {
+            ME.fail(error)
         }
         Self { fd, buffers_fit, target }
     }
@@ -43,9 +45,9 @@ impl Listener {
                 Err(error) if error.is(Errno::ENOENT) || error.is(Errno::EINTR) => {}
                 Err(error) => ME.fail(error),
             }
-            // Before Linux 6.11 RECV waits for ever when the target has ended, and before 5.9 poll does too. A
-            // signal of the parent interrupts it then (EINTR), and the parent has waited for the target: there
-            // is no such process any more.
+            // Before Linux 6.11 RECV waits for ever when the target has ended, and before 5.9 poll does too. But
+            // when the parent has waited for the target, it sends a signal: RECV fails with EINTR, and there is
+            // no such process any more.
             match sys::kill(self.target, 0).result() {
                 Ok(()) => {}
                 Err(error) if error.is(Errno::ESRCH) => return false,

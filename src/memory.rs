@@ -1,4 +1,4 @@
-//! Reads a string in the memory of the process that made a notified call: by `process_vm_readv(2)`, or
+//! Reads the memory of the process that made a notified call: by `process_vm_readv(2)`, or
 //! through /proc/PID/mem.
 //!
 //! Both ways need the right to trace the process (`ptrace(2)`, "Ptrace access mode checking"). If the PID has
@@ -7,8 +7,8 @@
 //!
 //! # The kept descriptor
 //!
-//! To open and close /proc/PID/mem costs more than to read it, and more than `process_vm_readv(2)`. So the
-//! first read is by `process_vm_readv(2)`; the second one opens the file and keeps it. The descriptor stands
+//! To open and close /proc/PID/mem for one read costs more than `process_vm_readv(2)`; to read it while it is open
+//! costs less. So the first read is by `process_vm_readv(2)`; the second one opens the file and keeps it. The descriptor stands
 //! for the address space that the target had when it was opened. When the target executes another program or
 //! ends, that address space is gone, and a read returns 0 bytes. The target shares its address space with no
 //! other process. The file of any other process is not kept.
@@ -48,7 +48,8 @@ impl Memory {
     }
 
     /// Reads from `address` on in the memory of `pid`, until `buffer` is full or something cannot be read.
-    /// Returns the number of bytes: 0 if nothing is at the address.
+    /// Returns the number of bytes: 0 if nothing is at the address. (The kernel does return the bytes before a page
+    /// that cannot be read, though the manual page of `process_vm_readv` denies it.)
     ///
     /// # Errors
     /// If neither way can be had here: the call that failed last and why. If there is no /proc, that is

@@ -1,5 +1,5 @@
-//! Every text of the program but the names of calls and the texts of errors. `{}` stands for the next argument, `{p}` for the name of the process that
-//! prints the message.
+//! Every text of the program, except the names of calls and the texts of errors. `{}` stands for the next
+//! argument, `{p}` for the name of the process that prints the message.
 #![allow(missing_docs)] // the texts say it
 
 use crate::sys::CStrRef;

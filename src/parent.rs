@@ -83,7 +83,7 @@ pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
     }
     let good = [Some(status::SUCCESS), Some(status::FAREWELL)];
     if tracer_ended != expected && !good.contains(&tracer_ended.exit_status()) {
-        // The greater one says more about this system: it cannot; something failed.
+        // 77 (this system cannot) is greater than 1 (something failed), and says more.
         status = status.max(tell_ended(messages::THE_TRACER, tracer_ended));
     }
     status
@@ -91,8 +91,8 @@ pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
 
 /// Undoes what this process may have inherited and the demonstration cannot work with.
 fn prepare() {
-    // Blocked or ignored signals: the tracer could not be killed, and no child waited for. The parent's
-    // signals stay blocked until the tracer has printed its first line.
+    // Blocked or ignored signals would keep the tracer from being killed and the children from being waited for.
+    // The parent's signals stay blocked until the tracer has printed its first line.
     signals::block(ME, signals::FROM_PARENT);
     signals::handle(ME, SIGCHLD, None);
     signals::handle(ME, SIGTERM, None);
@@ -139,8 +139,8 @@ extern "C" fn on_alarm(_: i32) {
     sys::setitimer(&timer).or_fail(Process::Tracer);
 }
 
-/// Ends the target, since there is no tracer for it: `error` is why. Returns the exit status if the target
-/// has failed before and has said why.
+/// Ends the target, since there is no tracer for it: `error` is why. Returns 77 if the target has found that this
+/// system is the reason; else ends the parent too.
 fn end_target(target: Pid, error: Error) -> u32 {
     sys::kill(target, SIGKILL).or_fail(ME);
     let mut ended = Ended::NOT_YET;

@@ -23,19 +23,14 @@ pub fn beneath(path: CStrRef) -> Option<CStrRef> {
     path.strip_prefix(BENEATH)
 }
 
-/// /tmp.
+/// /tmp. By default nothing is open yet.
+#[derive(Default)]
 pub struct Tmp {
     /// Its descriptor, from when it was first needed and there.
     directory: Option<Fd>,
 }
 
 impl Tmp {
-    /// Opens nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { directory: None }
-    }
-
     /// Makes a directory. `path`, whose last byte is its NUL, is what follows `/tmp/`; its slashes become
     /// NULs.
     ///
@@ -64,7 +59,7 @@ impl Tmp {
                 // The kernel looks at no more of the mode (`umode_t`, `linux/types.h`).
                 break sys::mkdirat(directory, name, mode & 0xffff)
                     .result()
-                    .map_err(|error| refuse_link(directory, name, error.errno()));
+                    .map_err(|error| errno_or_link(directory, name, error.errno()));
             };
             let opened = open(directory, name);
             close(directory, tmp);
@@ -73,12 +68,6 @@ impl Tmp {
         };
         close(directory, tmp);
         result
-    }
-}
-
-impl Default for Tmp {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -93,11 +82,11 @@ fn close(directory: Fd, tmp: Fd) {
 fn open(directory: Fd, name: CStrRef) -> Result<Fd, Errno> {
     sys::openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
         .result()
-        .map_err(|error| refuse_link(directory, name, error.errno()))
+        .map_err(|error| errno_or_link(directory, name, error.errno()))
 }
 
 /// The error for a step that failed with `errno`: EPERM if a symbolic link is the reason.
-fn refuse_link(directory: Fd, name: CStrRef, errno: Errno) -> Errno {
+fn errno_or_link(directory: Fd, name: CStrRef, errno: Errno) -> Errno {
     // ENOTDIR: `directory` may itself be a link. Its descriptor is asked, since its name may have been
     // swapped.
     let suspect = if errno == Errno::ENOTDIR { CStrRef::new(c"") } else { name };
@@ -107,7 +96,7 @@ fn refuse_link(directory: Fd, name: CStrRef, errno: Errno) -> Errno {
     }
 }
 
-/// The strings in a slice, each with its NUL, but the empty ones.
+/// The strings in a slice, each with its NUL, except the empty ones.
 struct Components<'a>(&'a [u8]);
 
 impl<'a> Iterator for Components<'a> {

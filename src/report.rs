@@ -113,7 +113,7 @@ pub fn end(status: u32) -> ! {
 /// want of something, or because the system or a sandbox does not allow it, with whatever errno.
 fn hint(error: Error) -> Option<Text> {
     Some(match (error.call(), error.errno()) {
-        // What the output is, the user chose.
+        // The user chose where the output goes.
         (nr::__NR_write, _) => return None,
         // Something is used up.
         (_, Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => return None,

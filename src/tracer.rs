@@ -36,7 +36,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
         options,
         listener: Listener::new(fd, target),
         memory: Memory::new(target),
-        tmp: Tmp::new(),
+        tmp: Tmp::default(),
         withdrawn: None,
         withdrawn_path: PathBuffer::new(),
         farewell: false,

@@ -842,7 +842,7 @@ proptest! {
 }
 
 /// One for all cases: it keeps a descriptor of /tmp, as in the program.
-static TMP: LazyLock<Mutex<Tmp>> = LazyLock::new(|| Mutex::new(Tmp::new()));
+static TMP: LazyLock<Mutex<Tmp>> = LazyLock::new(|| Mutex::new(Tmp::default()));
 
 // ---- Somebody who swaps components while the tracer walks
 

@@ -91,8 +91,8 @@ pub struct Call<'memory, T, const N: usize> {
     returns: PhantomData<(&'memory mut u8, T)>,
 }
 
-// What makes a call is inlined where it is made, since most arguments are constants there: without that the
-// program would be 240 to 440 bytes larger for each of the three.
+// `or_fail`, `result` and `once` are inlined where a call is made, since most arguments are constants there:
+// without that the program would be 240 to 440 bytes larger for each of the three.
 impl<T: FromRet, const N: usize> Call<'_, T, N> {
     /// # Safety
     /// As long as this value lives, the call may be made: the memory that it reads or writes may be read or
@@ -119,7 +119,7 @@ impl<T: FromRet, const N: usize> Call<'_, T, N> {
     /// Makes the call, again if a signal interrupted it (EINTR).
     ///
     /// # Errors
-    /// Those of its manual page, but EINTR.
+    /// Those of its manual page, except EINTR.
     #[inline(always)]
     pub fn result(self) -> Result<T> {
         let [a, b, c, d] = self.four_args();
