@@ -687,7 +687,12 @@ fn the_first_process_waits_for_the_console_when_it_fails() {
     }
     let outcome = run_in(&environment, image(), &["/etc/c"]).finish();
     assert_eq!(outcome.ended, Ended::Status(200), "{outcome:#?}");
-    assert!(outcome.err().contains("Parent: socketpair: Too many open files\n"), "{outcome:#?}");
+    // Which call is the first without a descriptor depends on those that are inherited.
+    let err = outcome.err();
+    assert!(
+        err.starts_with("Parent: ") && err.ends_with(": Too many open files\n"),
+        "{outcome:#?}"
+    );
 }
 
 /// The terminal stops a background job that waits for it. The first process of a PID namespace cannot be stopped: its call
