@@ -32,9 +32,19 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
         // The target has failed, and has said why.
         Received::EndOfStream => return status::SUCCESS,
     };
+    let listener = Listener::new(fd).unwrap_or_else(|error| ME.fail(error));
+    // The call only tunes latency, from Linux 6.6 on, and an error is ignored. Only ENOENT is not: no kernel
+    // answers so here. With a sandbox that does, to every ioctl, `receive` would take each answer for a call that
+    // went away.
+    if let Err(error) = listener.wake_synchronously()
+        && error.is(Errno::ENOENT)
+    {
+        ME.fail(error)
+    }
     let mut tracer = Tracer {
         options,
-        listener: Listener::new(fd, target),
+        target,
+        listener,
         memory: Memory::new(target),
         tmp: Tmp::default(),
         withdrawn: None,
@@ -43,7 +53,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
     };
     let mut request = Request::ZERO;
     let mut buffer = PathBuffer::new();
-    while !tracer.farewell && tracer.listener.receive(&mut request) {
+    while !tracer.farewell && tracer.receive(&mut request) {
         tracer.answer(&request.notif, &mut buffer);
     }
     if tracer.farewell { status::FAREWELL } else { status::SUCCESS }
@@ -52,6 +62,7 @@ pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
 /// What the tracer keeps from one notification to the next.
 struct Tracer<'a> {
     options: &'a Options,
+    target: Pid,
     listener: Listener,
     memory: Memory,
     tmp: Tmp,
@@ -100,6 +111,11 @@ impl PathBuffer {
 }
 
 impl Tracer<'_> {
+    /// Waits for a notification. Returns false if there is no process left that could cause one.
+    fn receive(&self, request: &mut Request) -> bool {
+        self.listener.receive(self.target, request).unwrap_or_else(|error| ME.fail(error))
+    }
+
     /// Answers a notification.
     fn answer(&mut self, notif: &seccomp_notif, buffer: &mut PathBuffer) {
         let mut response = Response::new(notif.id);
@@ -107,7 +123,7 @@ impl Tracer<'_> {
         refuse(&mut response, Errno::EPERM);
         self.decide(notif, buffer, &mut response);
 
-        if self.listener.send(&response) {
+        if self.send(&response) {
             // The target makes one call at a time: after this one the withdrawn one cannot come again.
             self.withdrawn = None;
         } else {
@@ -124,6 +140,19 @@ impl Tracer<'_> {
         }
         if self.farewell {
             self.say(messages::TRACER_ENDS, &[]);
+        }
+    }
+
+    /// Sends the answer to a notification. Returns false if its call no longer waits.
+    fn send(&self, response: &Response) -> bool {
+        match self.listener.send(response) {
+            Ok(()) => true,
+            Err(error) if error.is(Errno::ENOENT) => false,
+            Err(error) if error.is(Errno::EINVAL) && response.resp.flags != 0 => {
+                ME.give_up(error, messages::HINT_CONTINUE)
+            }
+            // The target would wait for ever.
+            Err(error) => ME.fail(error),
         }
     }
 
@@ -244,7 +273,11 @@ impl Tracer<'_> {
 
     /// Whether the call still waits for its answer; tells when it was found that it does not.
     fn is_valid(&self, notif: &seccomp_notif, when: Text) -> bool {
-        let valid = self.listener.is_valid(&notif.id);
+        let valid = match self.listener.check_id(&notif.id) {
+            Ok(()) => true,
+            Err(error) if error.is(Errno::ENOENT) => false,
+            Err(error) => ME.fail(error),
+        };
         if !valid {
             self.say_got_unless_delayed(notif);
             if self.options.count.is_none() {

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["abi", "fmt", "messages", "names", "print", "signals", "sys"]),
     ("filter", &["abi", "arch"]),
     ("options", &["filter", "fmt", "messages", "sys"]),
-    ("listener", &["abi", "messages", "report", "sys"]),
+    ("listener", &["abi", "sys"]),
     ("memory", &["abi", "fmt", "report", "sys"]),
     ("policy", &["abi", "report", "sys"]),
     (
