@@ -23,7 +23,7 @@ pub fn run(options: &Options, directories: &[CStrRef], parent: Pid, socket: Fd) 
     signals::handle(ME, SIGINT, Some(on_interrupt));
 
     let listener = install_filters(options, parent);
-    sys::sendmsg(ME, socket, listener);
+    sys::sendmsg(socket, listener).unwrap_or_else(|error| ME.fail(error));
     // With the listener open here, a call would wait for ever once the tracer has ended.
     sys::close(listener).or_fail(ME);
     sys::close(socket).or_fail(ME);

@@ -24,11 +24,11 @@ const READ_AT_FIRST: usize = 120;
 
 /// Runs the tracer with its end of the socket pair. Returns the exit status.
 pub fn run(options: &Options, target: Pid, socket: Fd) -> u32 {
-    let fd = match sys::recvmsg(ME, socket) {
+    let fd = match sys::recvmsg(socket).unwrap_or_else(|error| ME.fail(error)) {
         Received::Descriptor(fd) => fd,
         // A number is free, since the other end of the socket has just been closed. So a security module has
         // taken the descriptor out.
-        Received::NoDescriptor => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EACCES)),
+        Received::NoDescriptor(_) => ME.fail(Error::new(nr::__NR_recvmsg, Errno::EACCES)),
         // The target has failed, and has said why.
         Received::EndOfStream => return status::SUCCESS,
     };

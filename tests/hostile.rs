@@ -372,7 +372,7 @@ fn hand_over_listener(socket: &OwnedFd) {
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::getppid(), 0, 0, 0) };
     let listener = install_filter(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
     assert!(listener >= 0, "the filter can be installed");
-    sys::sendmsg(Process::Target, Fd(socket.as_raw_fd()), Fd(listener as i32));
+    sys::sendmsg(Fd(socket.as_raw_fd()), Fd(listener as i32)).expect("the listener can be sent");
     nix::unistd::close(listener as i32).unwrap();
     nix::unistd::close(socket.as_raw_fd()).unwrap();
 }

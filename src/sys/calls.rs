@@ -7,8 +7,8 @@ use core::ptr::{null, null_mut};
 use core::slice;
 
 use super::{
-    Argument, CStrRef, Call, Caller, Errno, Error, Fd, Fork, Operation, Pid, Received, Result,
-    backend, decode,
+    Argument, CStrRef, Call, Errno, Error, Fd, Fork, Operation, Pid, Received, Result, backend,
+    decode,
 };
 use crate::abi::{
     AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
@@ -264,24 +264,48 @@ struct Rights {
 const NO_FD: Fd = Fd(-1);
 
 /// `ssize_t recvmsg(int socket, struct msghdr *message, 0)`, for the message that [`sendmsg`] sends
-pub fn recvmsg(caller: impl Caller, socket: Fd) -> Received {
-    let mut fd = NO_FD;
-    match with_message(caller, nr::__NR_recvmsg, socket, &mut fd) {
+///
+/// # Errors
+/// As `recvmsg(2)`.
+pub fn recvmsg(socket: Fd) -> Result<Received> {
+    receive(socket, false)
+}
+
+/// The same, once: EINTR if a signal comes.
+///
+/// # Errors
+/// As `recvmsg(2)`.
+pub fn recvmsg_once(socket: Fd) -> Result<Received> {
+    receive(socket, true)
+}
+
+fn receive(socket: Fd, once: bool) -> Result<Received> {
+    let (mut fd, mut data) = (NO_FD, [0; 4]);
+    Ok(match with_message(nr::__NR_recvmsg, socket, &mut fd, &mut data, once)? {
         0 => Received::EndOfStream,
-        _ if fd == NO_FD => Received::NoDescriptor,
+        _ if fd == NO_FD => Received::NoDescriptor(data),
         _ => Received::Descriptor(fd),
-    }
+    })
 }
 
 /// `ssize_t sendmsg(int socket, struct msghdr *message, 0)`: sends `fd` (`unix(7)`)
-pub fn sendmsg(caller: impl Caller, socket: Fd, fd: Fd) {
-    with_message(caller, nr::__NR_sendmsg, socket, &mut { fd });
+///
+/// # Errors
+/// As `sendmsg(2)`.
+pub fn sendmsg(socket: Fd, fd: Fd) -> Result<()> {
+    with_message(nr::__NR_sendmsg, socket, &mut { fd }, &mut [0; 4], false)?;
+    Ok(())
 }
 
-/// Sends or receives a message of one byte, since a stream has no message without data, with one descriptor.
+/// Sends or receives a message of a few bytes, since a stream has no message without data, with one descriptor.
 /// Returns the number of bytes.
-fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> usize {
-    let mut byte = 0_u8;
+fn with_message(
+    number: u32,
+    socket: Fd,
+    fd: &mut Fd,
+    data: &mut [u8; 4],
+    once: bool,
+) -> Result<usize> {
     let mut rights = Rights {
         header: cmsghdr {
             // Without the padding after the descriptor.
@@ -291,7 +315,7 @@ fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> us
         },
         fd: *fd,
     };
-    let mut data = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut data = iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() as _ };
     let mut message = msghdr {
         msg_name: null_mut(),
         msg_namelen: 0,
@@ -302,12 +326,12 @@ fn with_message(caller: impl Caller, number: u32, socket: Fd, fd: &mut Fd) -> us
         msg_controllen: size_of::<Rights>(),
         msg_flags: 0,
     };
-    // SAFETY: reads or writes `message`, `data`, `byte` and `rights`; any bytes are a value of them.
+    // SAFETY: reads or writes `message`, `data`, its bytes and `rights`; any bytes are a value of them.
     let call: Call<usize, 3> =
         unsafe { Call::new(number, [socket.word(), (&raw mut message).word(), 0]) };
-    let length = call.or_fail(caller);
+    let length = if once { call.once() } else { call.result() }?;
     *fd = rights.fd;
-    length
+    Ok(length)
 }
 
 /// `int rt_sigaction(int signal, const struct sigaction *action, NULL, size_t 8)`

@@ -136,9 +136,9 @@ pub enum Fork {
 pub enum Received {
     /// A message with a descriptor.
     Descriptor(Fd),
-    /// A message without one: a security module has taken it out, or there is no room for it
-    /// (`RLIMIT_NOFILE`).
-    NoDescriptor,
+    /// A message without one, and its bytes, which are 0 if it was sent with a descriptor: then a security
+    /// module has taken that out, or there is no room for it (`RLIMIT_NOFILE`).
+    NoDescriptor([u8; 4]),
     /// No message: the other end is closed.
     EndOfStream,
 }
