@@ -16,6 +16,7 @@
 //! | [`report`] | who speaks, how a failure is told, exit statuses |
 //! | [`filter`], [`options`] | the BPF filters; the command line |
 //! | [`listener`], [`memory`], [`policy`] | `RECV`, `ID_VALID`, `SEND`; the target's memory; what is created |
+//! | [`children`] | how the program waits for its children and tells how they ended |
 //! | [`target`], [`tracer`], [`parent`] | one file a process |
 //!
 //! To follow one notification: [`target::run`] installs the filter ([`filter::program`]) and sends its listener,
@@ -68,6 +69,8 @@ pub mod options;
 pub mod listener;
 pub mod memory;
 pub mod policy;
+
+pub mod children;
 
 pub mod parent;
 pub mod target;

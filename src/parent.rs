@@ -1,11 +1,9 @@
 //! The parent: makes the other two processes, waits for them, and tells what became of them.
 
-use crate::abi::{
-    O_CLOEXEC, O_NOFOLLOW, O_PATH, SIGALRM, SIGCHLD, SIGCONT, SIGKILL, SIGSYS, SIGTERM, WNOHANG,
-    itimerval, timeval,
-};
+use crate::abi::{SIGALRM, SIGCONT, SIGKILL, SIGTERM, WNOHANG};
+use crate::children::{self, Ended, tell_ended};
 use crate::fmt::{Arg, Message};
-use crate::messages::{self, Text};
+use crate::messages;
 use crate::options::Options;
 use crate::report::{Process, status};
 use crate::sys::{self, CStrRef, Caller, Error, Fd, Fork, Operation, Pid};
@@ -15,7 +13,7 @@ const ME: Process = Process::Parent;
 
 /// Runs the demonstration. Returns the exit status.
 pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
-    prepare();
+    children::prepare();
     let mut pair = [Fd(-1); 2];
     sys::socketpair(&mut pair).or_fail(ME);
     let [targets_end, tracers_end] = pair;
@@ -89,26 +87,6 @@ pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
     status
 }
 
-/// Undoes what this process may have inherited and the demonstration cannot work with.
-fn prepare() {
-    // Blocked or ignored signals would keep the tracer from being killed and the children from being waited for.
-    // The parent's signals stay blocked until the tracer has printed its first line.
-    signals::block(ME, signals::FROM_PARENT);
-    signals::handle(ME, SIGCHLD, None);
-    signals::handle(ME, SIGTERM, None);
-
-    // Closed standard streams: the next descriptors would become them. `O_PATH` descriptors take their
-    // numbers, and to write to one fails as on a closed one (EBADF).
-    loop {
-        let fd =
-            sys::openat(Fd::CWD, CStrRef::new(c"/"), O_PATH | O_NOFOLLOW | O_CLOEXEC).or_fail(ME);
-        if fd.0 > Fd::STDERR.0 {
-            sys::close(fd).or_fail(ME);
-            break;
-        }
-    }
-}
-
 /// The first steps of a child: it ends with its parent, closes the other child's end of the socket pair, and
 /// prints its first line before it can be killed.
 fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
@@ -134,9 +112,7 @@ fn begin(me: Process, options: &Options, parent: Pid, others_end: Fd) {
 /// has ended; a signal interrupts that. The parent's signal may come just before the wait begins, so a timer
 /// repeats it until the tracer has ended.
 extern "C" fn on_alarm(_: i32) {
-    let interval = timeval { tv_sec: 0, tv_usec: 100_000 };
-    let timer = itimerval { it_interval: interval, it_value: interval };
-    sys::setitimer(&timer).or_fail(Process::Tracer);
+    signals::send_alarms(Process::Tracer, 100_000);
 }
 
 /// Ends the target, since there is no tracer for it: `error` is why. Returns 77 if the target has found that this
@@ -157,47 +133,4 @@ fn say_target_ended(keep: bool) -> sys::Result<()> {
     let killing = Message { template: messages::KILLING_TRACER, args: &[] };
     let next = if keep { Message::EMPTY } else { killing };
     ME.try_print(Fd::STDOUT, messages::TARGET_HAS_ENDED, &[Arg::Message(&next)])
-}
-
-/// How a child ended, as `wait(2)` encodes it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Ended(u32);
-
-impl Ended {
-    /// It has not ended. No child ends with this.
-    const NOT_YET: Self = Self(u32::MAX);
-
-    /// Waits for a child and returns which one it was. Nothing changes if the options say not to wait and
-    /// none has ended.
-    fn wait(&mut self, child: Pid, options: u32) -> Pid {
-        sys::wait4(child, &mut self.0, options).or_fail(ME)
-    }
-
-    /// The signal that ended it; 0 if it ended by itself.
-    fn signal(self) -> u32 {
-        self.0 & 0x7f
-    }
-
-    /// Its exit status; `None` if a signal ended it.
-    fn exit_status(self) -> Option<u32> {
-        if self.signal() == 0 { Some(self.0 >> 8 & 0xff) } else { None }
-    }
-}
-
-/// Tells of a child that did not end as it should. Returns what that means for the exit status.
-fn tell_ended(child: Text, ended: Ended) -> u32 {
-    let child = Arg::Text(child);
-    // The results are ignored: where this cannot be told, the exit status tells.
-    if let Some(status) = ended.exit_status() {
-        let _ = ME.try_print(Fd::STDERR, messages::CHILD_FAILED, &[child, Arg::Dec(status.into())]);
-        return if status == status::UNSUPPORTED { status } else { status::FAILURE };
-    }
-    let signal = ended.signal();
-    let (hint, status) = match signal {
-        SIGSYS => (messages::HINT_SANDBOX, status::UNSUPPORTED),
-        _ => (messages::EMPTY, status::FAILURE),
-    };
-    let args = &[child, Arg::Dec(signal.into()), Arg::Text(hint)];
-    let _ = ME.try_print(Fd::STDERR, messages::CHILD_KILLED, args);
-    status
 }

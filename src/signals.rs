@@ -1,6 +1,6 @@
 //! Which signals are blocked and handled. A set of signals has a bit for each; the lowest one is signal 1.
 
-use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ};
+use crate::abi::{SIGALRM, SIGPIPE, SIGTERM, SIGTTOU, SIGXFSZ, itimerval, timeval};
 use crate::arch::Disposition;
 use crate::sys::{self, Caller};
 
@@ -23,4 +23,11 @@ pub fn block(caller: impl Caller, signals: u64) {
 /// Calls `handler` for a signal, or, without one, lets the signal do what is its default.
 pub fn handle(caller: impl Caller, signal: u32, handler: Option<extern "C" fn(i32)>) {
     sys::rt_sigaction(signal, &Disposition::new(handler)).or_fail(caller);
+}
+
+/// Lets the kernel send SIGALRM to this process again and again, with so many microseconds before each.
+pub fn send_alarms(caller: impl Caller, microseconds: u32) {
+    let interval = timeval { tv_sec: 0, tv_usec: microseconds.into() };
+    let timer = itimerval { it_interval: interval, it_value: interval };
+    sys::setitimer(&timer).or_fail(caller);
 }

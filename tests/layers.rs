@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("listener", &["abi", "sys"]),
     ("memory", &["abi", "fmt", "report", "sys"]),
     ("policy", &["abi", "report", "sys"]),
+    ("children", &["abi", "fmt", "messages", "report", "signals", "sys"]),
     (
         "target",
         &["abi", "filter", "fmt", "messages", "options", "policy", "report", "signals", "sys"],
@@ -34,7 +35,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "parent",
-        &["abi", "fmt", "messages", "options", "report", "signals", "sys", "target", "tracer"],
+        &[
+            "abi", "children", "fmt", "messages", "options", "report", "signals", "sys", "target",
+            "tracer",
+        ],
     ),
 ];
 
