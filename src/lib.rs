@@ -18,6 +18,7 @@
 //! | [`listener`], [`memory`], [`policy`] | `RECV`, `ID_VALID`, `SEND`; the target's memory; what is created |
 //! | [`children`] | how the program waits for its children and tells how they ended |
 //! | [`target`], [`tracer`], [`parent`] | one file a process |
+//! | [`probe`] | what this system offers a supervisor |
 //!
 //! To follow one notification: [`target::run`] installs the filter ([`filter::program`]) and sends its listener,
 //! [`tracer::run`] receives, decides and answers.
@@ -73,6 +74,7 @@ pub mod policy;
 pub mod children;
 
 pub mod parent;
+pub mod probe;
 pub mod target;
 pub mod tracer;
 
@@ -88,6 +90,7 @@ pub fn main(arguments: &'static mut [CStrRef<'static>]) -> ! {
     let mut status = status::SUCCESS;
     match options::parse(arguments, &mut options) {
         Ok(Command::Run(directories)) => status = parent::run(&options, directories),
+        Ok(Command::Probe) => status = probe::run(),
         Ok(Command::Help) => ME.say(messages::USAGE, &[]),
         Ok(Command::Version) => ME.say(messages::VERSION, &[]),
         Err(UsageError { text, about }) => {

@@ -1,7 +1,10 @@
 //! The listener: receives notifications, checks them and answers them (`seccomp_unotify(2)`). What to answer
 //! is decided in [`crate::tracer`].
 
-use crate::abi::{POLLHUP, POLLIN, Request, Response, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd};
+use crate::abi::{
+    POLLHUP, POLLIN, Request, Response, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, pollfd,
+    seccomp_notif_addfd,
+};
 use crate::sys::{self, BuffersFit, Errno, Fd, Pid};
 
 /// The listener of a filter.
@@ -79,6 +82,14 @@ impl Listener {
     /// ENOENT if the call no longer waits.
     pub fn check_id(&self, id: &u64) -> sys::Result<()> {
         sys::ioctl_id_valid(self.fd, id)
+    }
+
+    /// Puts a descriptor into the process that waits. Returns its number there.
+    ///
+    /// # Errors
+    /// ENOENT if the call no longer waits. EINVAL before Linux 5.9, and for `SECCOMP_ADDFD_FLAG_SEND` before 5.14.
+    pub fn add_fd(&self, add: &seccomp_notif_addfd) -> sys::Result<Fd> {
+        sys::ioctl_addfd(self.fd, add).result()
     }
 
     /// Sends the answer to a notification.

@@ -120,10 +120,13 @@ fn is_missing(error: Error) -> bool {
 }
 
 /// Reads the memory of `pid` through /proc.
-fn read_file(pid: Pid, buffer: &mut [u8], address: u64) -> sys::Result<usize> {
+///
+/// # Errors
+/// As `readlinkat(2)`, `openat(2)` and `pread(2)`.
+pub fn read_file(pid: Pid, buffer: &mut [u8], address: u64) -> sys::Result<usize> {
     let file = open(pid)?;
     let read = sys::pread(file, buffer, address).result();
-    sys::close(file).or_fail(ME);
+    sys::close(file).result()?;
     read
 }
 

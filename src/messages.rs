@@ -83,7 +83,9 @@ texts! {
     INVALID_FILTER = c"invalid argument '{}' for -f (e or t)";
     INVALID_OPTION = c"invalid option -- '{}'";
     MISSING_OPERAND = c"missing operand";
+    EXTRA_OPERAND = c"extra operand '{}'";
     MISSING_VALUE = c"option requires an argument -- '{}'";
+    NOT_WITH_PROBE = c"option not allowed with -p -- '{}'";
     UNKNOWN_OPTION = c"unrecognized option '{}'";
     USAGE = c"\
 usage: seccomp-notify-min [options] dir...
@@ -93,6 +95,7 @@ usage: seccomp-notify-min [options] dir...
  -w: only a fatal signal interrupts a call
  -c: permit paths outside /tmp
  -b count: make each call count times, measure
+ -p: try what this system offers, no dirs
  -h, --help, -V, --version
 ";
     VERSION = match core::ffi::CStr::from_bytes_with_nul(
@@ -101,6 +104,46 @@ usage: seccomp-notify-min [options] dir...
         Ok(text) => text,
         Err(_) => panic!("no NUL"),
     };
+}
+
+// The probe: these lines are fixed.
+texts! {
+    PROBE_SYSTEM = c"system: {} {} {}\n";
+    PROBE_YES = c"{}: yes\n";
+    PROBE_NO = c"{}: no: {}: {}{}";
+    PROBE_UNTRIED = c"{}: untried: {}\n";
+    /// The end of a line, with what is known of the reason.
+    END_OF_LINE = c"\n";
+    PROBE_HINT = c"; {}";
+    PROBE_SINCE = c"; needs Linux {}\n";
+    /// In the place of an error's text.
+    PROBE_WRONG = c"wrong result";
+
+    SYSTEM = c"system";
+    LISTENER = c"listener";
+    RECEIVE = c"receive";
+    ID_VALID = c"id-valid";
+    SEND = c"send";
+    CONTINUE = c"continue";
+    ADD_FD = c"add-fd";
+    ADD_FD_SEND = c"add-fd-send";
+    THREAD_SYNC = c"thread-sync";
+    WAIT_KILLABLE = c"wait-killable";
+    SYNC_WAKE_UP = c"sync-wake-up";
+    END_TOLD = c"end-told";
+    PROCESS_VM_READV = c"process-vm-readv";
+    PROC_MEM = c"proc-mem";
+    PIDFD_GETFD = c"pidfd-getfd";
+    PID_VISIBLE = c"pid-visible";
+
+    LINUX_5_5 = c"5.5";
+    LINUX_5_6 = c"5.6";
+    LINUX_5_7 = c"5.7";
+    LINUX_5_9 = c"5.9";
+    LINUX_5_14 = c"5.14";
+    LINUX_5_19 = c"5.19";
+    LINUX_6_6 = c"6.6";
+    LINUX_6_11 = c"6.11";
 }
 
 // The report of the measuring mode, as perf(1) prints its own.

@@ -60,7 +60,7 @@ const fn list<const LENGTH: usize>(names: &[(u16, &str)]) -> [u8; LENGTH] {
 }
 
 macro_rules! call_names {
-    ($($name:literal $number:ident)*) => { &[(arch::FORK as u16, arch::FORK_NAME), $((nr::$number as u16, $name)),*] };
+    ($($name:literal $number:ident)*) => { &[(arch::FORK as u16, arch::FORK_NAME), (arch::NOTIFIED as u16, arch::NOTIFIED_NAME), $((nr::$number as u16, $name)),*] };
 }
 
 /// Those of the calls whose failure is told.
@@ -75,6 +75,8 @@ pub const CALL_NAMES: &[(u16, &str)] = call_names! {
     "mmap" __NR_mmap
     "nanosleep" __NR_nanosleep
     "openat" __NR_openat
+    "pidfd_getfd" __NR_pidfd_getfd
+    "pidfd_open" __NR_pidfd_open
     "ppoll" __NR_ppoll
     "prctl" __NR_prctl
     "pread64" __NR_pread64
@@ -87,6 +89,7 @@ pub const CALL_NAMES: &[(u16, &str)] = call_names! {
     "sendmsg" __NR_sendmsg
     "setitimer" __NR_setitimer
     "socketpair" __NR_socketpair
+    "uname" __NR_uname
     "wait4" __NR_wait4
     "write" __NR_write
 };

@@ -30,6 +30,8 @@ pub struct Options {
 pub enum Command<'a> {
     /// Run the demonstration or the measurement, with at least one directory.
     Run(&'a [CStrRef<'a>]),
+    /// Try what this system offers a supervisor.
+    Probe,
     /// Print the usage.
     Help,
     /// Print the version.
@@ -61,6 +63,9 @@ pub fn parse<'a>(
 ) -> Result<Command<'a>, UsageError<'a>> {
     let mut directories = 0;
     let mut ended = false;
+    let mut probe = false;
+    // An option that makes no sense for a probe.
+    let mut other = None;
     // The name may be missing (`execve(2)` with an empty argv, before Linux 5.18).
     let mut next = 1;
     while let Some(&argument) = arguments.get(next) {
@@ -89,6 +94,11 @@ pub fn parse<'a>(
         }
         while let Some((letter, attached)) = cluster.split_first() {
             cluster = attached;
+            if letter == b'p' {
+                probe = true;
+                continue;
+            }
+            other = Some(letter);
             match letter {
                 b'c' => options.let_through = true,
                 b'K' => options.keep = true,
@@ -116,7 +126,14 @@ pub fn parse<'a>(
             }
         }
     }
+    if probe && let Some(letter) = other {
+        return Err(UsageError::new(messages::NOT_WITH_PROBE, Arg::Byte(letter)));
+    }
     match arguments.get(..directories) {
+        Some([]) if probe => Ok(Command::Probe),
+        Some([directory, ..]) if probe => {
+            Err(UsageError::new(messages::EXTRA_OPERAND, Arg::Quoted(*directory)))
+        }
         Some(directories) if !directories.is_empty() => Ok(Command::Run(directories)),
         _ => Err(UsageError { text: messages::MISSING_OPERAND, about: None }),
     }

@@ -111,7 +111,8 @@ pub fn end(status: u32) -> ! {
 ///
 /// The program makes its calls with arguments that are right on every system. So a call that fails does so for
 /// want of something, or because the system or a sandbox does not allow it, with whatever errno.
-fn hint(error: Error) -> Option<Text> {
+#[must_use]
+pub fn hint(error: Error) -> Option<Text> {
     Some(match (error.call(), error.errno()) {
         // The user chose where the output goes.
         (nr::__NR_write, _) => return None,

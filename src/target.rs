@@ -41,12 +41,7 @@ extern "C" fn on_interrupt(_: i32) {
 
 /// Installs the filters and returns the listener of the first one.
 fn install_filters(options: &Options, parent: Pid) -> Fd {
-    // The tracer reads this process's memory. That is forbidden if the program's file is not readable for
-    // its user, unless the process is made dumpable, and by Yama, unless the tracer or one of its ancestors
-    // is named. The results are ignored: if it matters, the tracer's read fails.
-    let _ = sys::prctl(Operation::SET_DUMPABLE, 1).result();
-    let _ = sys::prctl(Operation::SET_PTRACER, parent.0).result();
-
+    permit_reading(parent);
     sys::prctl(Operation::SET_NO_NEW_PRIVS, 1).or_fail(ME);
 
     let mut filter = const { program(Action::Notify) };
@@ -65,6 +60,15 @@ fn install_filters(options: &Options, parent: Pid) -> Fd {
         sys::seccomp_set_mode_filter(0, &filter).unwrap_or_else(|error| ME.fail(error));
     }
     listener
+}
+
+/// Lets the supervisor, which is `parent` or descends from it, read this process's memory.
+pub fn permit_reading(parent: Pid) {
+    // That is forbidden if the program's file is not readable for its user, unless the process is made dumpable,
+    // and by Yama, unless the reader or one of its ancestors is named. The results are ignored: if it matters, the
+    // read fails.
+    let _ = sys::prctl(Operation::SET_DUMPABLE, 1).result();
+    let _ = sys::prctl(Operation::SET_PTRACER, parent.0).result();
 }
 
 /// Makes each directory once and prints the results. Returns the exit status.

@@ -5,6 +5,8 @@ use crate::abi::{AT_FDCWD, SIGCHLD, nr};
 
 /// The number of the call that the filter notifies.
 pub const NOTIFIED: u32 = nr::__NR_mkdirat;
+/// The name of [`NOTIFIED`].
+pub const NOTIFIED_NAME: &str = "mkdirat";
 /// No second ABI has the same audit number.
 pub const FOREIGN_BIT: Option<u32> = None;
 /// The index of the path among the arguments of the notified call.

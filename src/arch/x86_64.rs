@@ -8,6 +8,8 @@ use crate::abi::{SignalHandler, kernel_sigaction, kernel_sigset_t, nr};
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
 /// The number of the call that the filter notifies.
 pub const NOTIFIED: u32 = nr::__NR_mkdir;
+/// The name of [`NOTIFIED`].
+pub const NOTIFIED_NAME: &str = "mkdir";
 /// The bit in the call numbers of the x32 ABI (`asm/unistd.h`).
 pub const FOREIGN_BIT: Option<u32> = Some(nr::__X32_SYSCALL_BIT);
 /// The index of the path among the arguments of the notified call.

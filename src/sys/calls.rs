@@ -12,11 +12,12 @@ use super::{
 };
 use crate::abi::{
     AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-    Request, Response, SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_ID_VALID,
-    SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
-    SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK, SOCK_CLOEXEC, SOCK_STREAM,
-    SOL_SOCKET, TCSBRK, Timespec, cmsghdr, iovec, itimerval, kernel_sigset_t, msghdr, nr, pollfd,
-    seccomp_notif_sizes, sock_filter, sock_fprog,
+    Request, Response, SCM_RIGHTS, SECCOMP_GET_NOTIF_SIZES, SECCOMP_IOCTL_NOTIF_ADDFD,
+    SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_IOCTL_NOTIF_RECV,
+    SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK,
+    SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCSBRK, Timespec, Utsname, cmsghdr, iovec, itimerval,
+    kernel_sigset_t, msghdr, nr, pollfd, seccomp_notif_addfd, seccomp_notif_sizes, sock_filter,
+    sock_fprog,
 };
 use crate::arch::{self, Disposition};
 
@@ -77,6 +78,13 @@ pub fn getppid() -> Call<'static, Pid, 0> {
 /// the kernel may write to one. Only [`seccomp_get_notif_sizes`] makes it.
 #[derive(Clone, Copy)]
 pub struct BuffersFit(());
+
+/// `int ioctl(int listener, SECCOMP_IOCTL_NOTIF_ADDFD, struct seccomp_notif_addfd *add)`: returns the number of
+/// the descriptor in the process that waits
+pub fn ioctl_addfd(listener: Fd, add: &seccomp_notif_addfd) -> Call<'_, Fd, 3> {
+    // SAFETY: reads `add`. No other kind of file knows this number.
+    unsafe { call!(__NR_ioctl, listener, SECCOMP_IOCTL_NOTIF_ADDFD, &raw const *add) }
+}
 
 /// `int ioctl(int terminal, TCSBRK, 1)`: waits until the terminal has sent all that was written to it
 /// (`tcdrain(3)`, `TCSBRK(2const)`)
@@ -206,6 +214,18 @@ pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `poll`, the only element; there is no mask of signals.
     unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
+}
+
+/// `int pidfd_getfd(int process, int fd, 0)`: returns a copy of the other process's descriptor
+pub fn pidfd_getfd(process: Fd, fd: Fd) -> Call<'static, Fd, 3> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_pidfd_getfd, process, fd, 0_usize) }
+}
+
+/// `int pidfd_open(pid_t pid, 0)`
+pub fn pidfd_open(pid: Pid) -> Call<'static, Fd, 2> {
+    // SAFETY: touches no memory.
+    unsafe { call!(__NR_pidfd_open, pid, 0_usize) }
 }
 
 /// `int prctl(int operation, unsigned long argument, 0, 0, 0)`
@@ -391,6 +411,12 @@ pub fn setitimer(timer: &itimerval) -> Call<'_, (), 3> {
 pub fn socketpair(pair: &mut [Fd; 2]) -> Call<'_, (), 4> {
     // SAFETY: writes `pair`; an `Fd` is an `int`.
     unsafe { call!(__NR_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0_usize, &raw mut *pair) }
+}
+
+/// `int uname(struct utsname *names)`
+pub fn uname(names: &mut Utsname) -> Call<'_, (), 1> {
+    // SAFETY: writes `names`; any bytes are a value of it.
+    unsafe { call!(__NR_uname, &raw mut *names) }
 }
 
 /// `pid_t wait4(pid_t child, int *status, int options, NULL)`: returns the child that has ended, and its

@@ -34,6 +34,18 @@ impl Error {
         Errno(self.0 & 0xffff)
     }
 
+    /// The bytes with which a process tells it to another one.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_ne_bytes()
+    }
+
+    /// What a process has told with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(bytes))
+    }
+
     /// Whether it failed for this reason.
     #[must_use]
     pub fn is(self, errno: Errno) -> bool {
