@@ -32,11 +32,20 @@ pub fn prepare() {
 
 /// How a child ended, as `wait(2)` encodes it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Ended(pub u32);
+pub struct Ended(u32);
 
 impl Ended {
     /// It has not ended. No child ends with this.
     pub const NOT_YET: Self = Self(u32::MAX);
+
+    /// It has exited with status 0.
+    pub const WELL: Self = Self(status::SUCCESS);
+
+    /// A signal ended it.
+    #[must_use]
+    pub const fn by_signal(signal: u32) -> Self {
+        Self(signal)
+    }
 
     /// Waits for a child and returns which one it was. Nothing changes if the options say not to wait and
     /// none has ended.

@@ -110,12 +110,12 @@ usage: seccomp-notify-min [options] dir...
 texts! {
     PROBE_SYSTEM = c"system: {} {} {}\n";
     PROBE_YES = c"{}: yes\n";
-    PROBE_NO = c"{}: no: {}: {}{}";
+    /// The last two arguments are what is known of the reason, and the end of the line.
+    PROBE_NO = c"{}: no: {}: {}{}{}";
     PROBE_UNTRIED = c"{}: untried: {}\n";
-    /// The end of a line, with what is known of the reason.
+    PROBE_REASON = c"; ";
+    PROBE_NEEDS_LINUX = c"; needs Linux ";
     END_OF_LINE = c"\n";
-    PROBE_HINT = c"; {}";
-    PROBE_SINCE = c"; needs Linux {}\n";
     /// In the place of an error's text.
     PROBE_WRONG = c"wrong result";
 
@@ -136,14 +136,14 @@ texts! {
     PIDFD_GETFD = c"pidfd-getfd";
     PID_VISIBLE = c"pid-visible";
 
-    LINUX_5_5 = c"5.5";
-    LINUX_5_6 = c"5.6";
-    LINUX_5_7 = c"5.7";
-    LINUX_5_9 = c"5.9";
-    LINUX_5_14 = c"5.14";
-    LINUX_5_19 = c"5.19";
-    LINUX_6_6 = c"6.6";
-    LINUX_6_11 = c"6.11";
+    LINUX_5_5 = c"5.5\n";
+    LINUX_5_6 = c"5.6\n";
+    LINUX_5_7 = c"5.7\n";
+    LINUX_5_9 = c"5.9\n";
+    LINUX_5_14 = c"5.14\n";
+    LINUX_5_19 = c"5.19\n";
+    LINUX_6_6 = c"6.6\n";
+    LINUX_6_11 = c"6.11\n";
 }
 
 // The report of the measuring mode, as perf(1) prints its own.

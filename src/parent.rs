@@ -60,13 +60,13 @@ pub fn run(options: &Options, directories: &[CStrRef]) -> u32 {
     if tracer_ended == Ended::NOT_YET {
         tracer_ended.wait(tracer, WNOHANG);
     }
-    let mut expected = Ended(status::SUCCESS);
+    let mut expected = Ended::WELL;
     if tracer_ended == Ended::NOT_YET {
         if options.keep {
             // The tracer may wait though the target has ended.
             sys::kill(tracer, SIGALRM).or_fail(ME);
         } else {
-            expected = Ended(SIGTERM);
+            expected = Ended::by_signal(SIGTERM);
             sys::kill(tracer, SIGTERM).or_fail(ME);
             // If the tracer has been stopped, it only ends when it goes on.
             sys::kill(tracer, SIGCONT).or_fail(ME);

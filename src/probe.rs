@@ -16,7 +16,7 @@ use crate::abi::{
 use crate::arch;
 use crate::children::{self, Ended, tell_ended};
 use crate::filter::{Action, program};
-use crate::fmt::{Arg, Buffer, Message};
+use crate::fmt::{Arg, Buffer};
 use crate::listener::Listener;
 use crate::memory;
 use crate::messages::{self, Text};
@@ -31,7 +31,7 @@ const ME: Process = Process::Parent;
 /// The time between two alarms, in microseconds.
 const BETWEEN_ALARMS: u32 = 20_000;
 /// After so many alarms a child that is alive is waited for no longer: two seconds, since the machine may be busy.
-const PATIENCE: usize = 100;
+const PATIENCE: u32 = 100;
 
 /// The path of every notified call. If the kernel makes the call, it answers EEXIST, and nothing changes.
 const PATH: CStrRef = CStrRef::new(c"/././.");
@@ -47,7 +47,7 @@ struct Thing {
     needs: Text,
     /// The version of Linux that brought it; empty if that is 5.0 or older.
     since: Text,
-    attempt: fn(&mut Child) -> Attempt,
+    attempt: fn(&mut Child) -> sys::Result<()>,
 }
 
 /// All things, in the order of their lines. They are tried with one child, but for those that want a child of their
@@ -70,32 +70,18 @@ const THINGS: &[Thing] = &[
     thing(messages::PID_VISIBLE, messages::RECEIVE, messages::EMPTY, try_pid_visible),
 ];
 
-const fn thing(name: Text, needs: Text, since: Text, attempt: fn(&mut Child) -> Attempt) -> Thing {
+const fn thing(
+    name: Text,
+    needs: Text,
+    since: Text,
+    attempt: fn(&mut Child) -> sys::Result<()>,
+) -> Thing {
     Thing { name, needs, since, attempt }
 }
 
-/// The result of an attempt.
-type Attempt<T = ()> = Result<T, Failure>;
-
-/// Why an attempt failed.
-enum Failure {
-    /// A call failed.
-    Call(Error),
-    /// The call with this number succeeded, but what it did is wrong.
-    Wrong(u32),
-    /// The child has ended otherwise than it should.
-    Ended(Ended),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Call(error)
-    }
-}
-
-/// Fails if the call with this number did something wrong.
-fn check(is_right: bool, call: u32) -> Attempt {
-    if is_right { Ok(()) } else { Err(Failure::Wrong(call)) }
+/// Fails if the call with this number succeeded, but what it did is wrong.
+fn check(is_right: bool, call: u32) -> sys::Result<()> {
+    if is_right { Ok(()) } else { Err(Error::new(call, Errno::NONE)) }
 }
 
 /// Tries everything and prints the lines. Returns the exit status.
@@ -107,14 +93,12 @@ pub fn run() -> u32 {
     say_system();
 
     let mut child = Child::make(0).unwrap_or_else(|error| ME.fail(error));
-    let result = try_all(&mut child);
-    match child.end(result) {
-        Ok(status) => status,
-        Err(Failure::Call(error)) => ME.fail(error),
-        Err(Failure::Ended(ended)) => tell_ended(messages::THE_TARGET, ended),
-        // It has a line, and ends nothing.
-        Err(Failure::Wrong(_)) => status::FAILURE,
+    let status = try_all(&mut child);
+    child.end();
+    if child.bad_end != Ended::WELL {
+        return tell_ended(messages::THE_TARGET, child.bad_end);
     }
+    status.unwrap_or_else(|error| ME.fail(error))
 }
 
 /// The handler of SIGALRM, here and in the children: the signal only interrupts a call.
@@ -132,47 +116,48 @@ fn say_system() {
             });
             ME.say(messages::PROBE_SYSTEM, &args);
         }
-        Err(error) => {
-            print_no(messages::SYSTEM, messages::EMPTY, error.call(), Some(error.errno()))
-                .unwrap_or_else(|error| ME.fail(error))
-        }
+        Err(error) => print_no(messages::SYSTEM, messages::EMPTY, error)
+            .unwrap_or_else(|error| ME.fail(error)),
     }
 }
 
 /// Tries each thing and prints its line. Returns the exit status.
 ///
 /// # Errors
-/// A failure that says nothing about what this system offers.
-fn try_all(child: &mut Child) -> Attempt<u32> {
+/// One that says nothing about what this system offers. If a child has ended otherwise than it should, the status
+/// and the error mean nothing.
+fn try_all(child: &mut Child) -> sys::Result<u32> {
     // What stands in the way of each thing: itself, if it failed.
     let mut obstacles = [None; THINGS.len()];
     // The thing after which the child's call no longer waited.
     let mut lost = None;
-    for (at, thing) in THINGS.iter().enumerate() {
+    for (thing, place) in THINGS.iter().zip(0..) {
         let mut obstacle = find_obstacle(&obstacles, thing.needs);
         if thing.needs == messages::RECEIVE {
             obstacle = obstacle.or(lost);
         }
-        if let Some(obstacle) = obstacle {
-            let args = &[Arg::Text(thing.name), Arg::Text(obstacle)];
-            ME.try_print(Fd::STDOUT, messages::PROBE_UNTRIED, args)?;
+        let name = Arg::Text(thing.name);
+        if let Some(other) = obstacle {
+            ME.try_print(Fd::STDOUT, messages::PROBE_UNTRIED, &[name, Arg::Text(other)])?;
         } else {
             let waited = child.waits;
-            match (thing.attempt)(child) {
-                Ok(()) => {
-                    ME.try_print(Fd::STDOUT, messages::PROBE_YES, &[Arg::Text(thing.name)])?;
-                }
-                Err(failure) => {
+            match child.attempt(thing.attempt) {
+                Ok(()) => ME.try_print(Fd::STDOUT, messages::PROBE_YES, &[name])?,
+                Err(error) => {
+                    child.has_ended();
+                    if child.bad_end != Ended::WELL || report::hint(error).is_none() {
+                        return Err(error);
+                    }
+                    print_no(thing.name, thing.since, error)?;
                     obstacle = Some(thing.name);
                     if waited && !child.waits {
                         lost = obstacle;
                     }
-                    child.tell(thing, failure)?;
                 }
             }
         }
-        if let Some(place) = obstacles.get_mut(at) {
-            *place = obstacle;
+        if let Some(it) = obstacles.get_mut(place) {
+            *it = obstacle;
         }
     }
     let works = |name| find_obstacle(&obstacles, name).is_none();
@@ -185,142 +170,121 @@ fn try_all(child: &mut Child) -> Attempt<u32> {
 
 /// What stands in the way of the thing with this name.
 fn find_obstacle(obstacles: &[Option<Text>], name: Text) -> Option<Text> {
-    let at = THINGS.iter().position(|thing| thing.name == name)?;
-    *obstacles.get(at)?
+    THINGS.iter().zip(obstacles).find(|(thing, _)| thing.name == name).and_then(|(_, it)| *it)
 }
 
-/// Prints that something does not work, the call that failed, and why: without an errno, what the call did is wrong.
-fn print_no(name: Text, since: Text, call: u32, errno: Option<Errno>) -> sys::Result<()> {
-    let error = match errno {
-        Some(errno) => Arg::Errno(errno),
-        None => Arg::Text(messages::PROBE_WRONG),
-    };
-    let since_args = [Arg::Text(since)];
-    let hint_args =
-        [Arg::Text(errno.map_or(messages::EMPTY, |errno| hint(Error::new(call, errno))))];
-    let reason = match (errno, &hint_args) {
-        (Some(Errno::EINVAL | Errno::ENOSYS | Errno::EINTR), _) if !since.is_empty() => {
-            Message { template: messages::PROBE_SINCE, args: &since_args }
+/// Prints that something does not work: the call that failed, why, and what the program knows of the reason.
+fn print_no(name: Text, since: Text, error: Error) -> sys::Result<()> {
+    let (before, reason) = match (error.call(), error.errno()) {
+        (_, Errno::EINVAL | Errno::ENOSYS | Errno::EINTR) if !since.is_empty() => {
+            (messages::PROBE_NEEDS_LINUX, since)
         }
-        (_, [Arg::Text(hint)]) if hint.is_empty() => {
-            Message { template: messages::END_OF_LINE, args: &[] }
+        (nr::__NR_seccomp, _) => {
+            (messages::PROBE_REASON, report::hint(error).unwrap_or(messages::EMPTY))
         }
-        _ => Message { template: messages::PROBE_HINT, args: &hint_args },
-    };
-    let args = &[Arg::Text(name), Arg::Text(names::call(call)), error, Arg::Message(&reason)];
-    ME.try_print(Fd::STDOUT, messages::PROBE_NO, args)
-}
-
-/// Why a call failed, if the program knows more than the error says.
-fn hint(error: Error) -> Text {
-    match (error.call(), error.errno()) {
-        (nr::__NR_seccomp, _) => report::hint(error).unwrap_or(messages::EMPTY),
         (nr::__NR_readlinkat | nr::__NR_openat, Errno::ENOENT | Errno::ENOTDIR) => {
-            messages::HINT_PROC
+            (messages::PROBE_REASON, messages::HINT_PROC)
         }
         (
             nr::__NR_process_vm_readv | nr::__NR_openat | nr::__NR_pread64 | nr::__NR_pidfd_getfd,
             Errno::EPERM | Errno::EACCES,
-        ) => messages::HINT_MEMORY,
-        _ => messages::EMPTY,
-    }
+        ) => (messages::PROBE_REASON, messages::HINT_MEMORY),
+        _ => (messages::EMPTY, messages::END_OF_LINE),
+    };
+    let call = Arg::Text(names::call(error.call()));
+    let errno = match error.errno() {
+        Errno::NONE => Arg::Text(messages::PROBE_WRONG),
+        errno => Arg::Errno(errno),
+    };
+    let args = &[Arg::Text(name), call, errno, Arg::Text(before), Arg::Text(reason)];
+    ME.try_print(Fd::STDOUT, messages::PROBE_NO, args)
 }
 
 /// Checks the ID of the waiting call, and that another ID is refused.
-fn try_id_valid(child: &mut Child) -> Attempt {
-    child.while_waiting(|listener, id| listener.check_id(&id))?;
-    match child.listener()?.check_id(&!child.request.notif.id) {
+fn try_id_valid(child: &mut Child) -> sys::Result<()> {
+    let (listener, id) = (child.listener()?, child.request.notif.id);
+    listener.check_id(&id)?;
+    match listener.check_id(&!id) {
         Err(error) if error.is(Errno::ENOENT) => Ok(()),
-        result => check(result.is_err(), nr::__NR_ioctl).and(Ok(result?)),
+        _ => check(false, nr::__NR_ioctl),
     }
 }
 
 /// Makes up what the call returns.
-fn try_send(child: &mut Child) -> Attempt {
-    check(child.answer(VALUE, 0)? == Returned(VALUE), arch::NOTIFIED)
+fn try_send(child: &mut Child) -> sys::Result<()> {
+    child.answer(VALUE, 0, VALUE)
 }
 
 /// Lets the call go on in the kernel.
-fn try_continue(child: &mut Child) -> Attempt {
-    let returned = child.answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)?;
-    check(returned == Returned::EXISTS, arch::NOTIFIED)
+fn try_continue(child: &mut Child) -> sys::Result<()> {
+    child.answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE, EXISTS)
 }
 
 /// Puts a descriptor into the child, which closes it.
-fn try_add_fd(child: &mut Child) -> Attempt {
+fn try_add_fd(child: &mut Child) -> sys::Result<()> {
     child.add_fd(0)?;
-    check(child.answer(VALUE, 0)?.0 & Returned::CLOSED != 0, nr::__NR_ioctl)
+    child.answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE, EXISTS | CLOSED)
 }
 
 /// The same, and the call returns the descriptor's number without a further answer.
-fn try_add_fd_send(child: &mut Child) -> Attempt {
+fn try_add_fd_send(child: &mut Child) -> sys::Result<()> {
     child.add_fd(SECCOMP_ADDFD_FLAG_SEND)?;
-    let number = child.socket.0.cast_unsigned();
-    check(child.result()? == Returned(number | Returned::CLOSED), arch::NOTIFIED)
+    child.expect(child.socket.0.cast_unsigned() | CLOSED)
 }
 
 /// Installs the filter for all threads.
-fn try_thread_sync(_: &mut Child) -> Attempt {
-    try_with(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH, |_| Ok(()))
+fn try_thread_sync(child: &mut Child) -> sys::Result<()> {
+    child.try_with_other(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH, |_| Ok(()))
 }
 
 /// Sends the child a signal while its call waits. Without the flag, that would end the call.
-fn try_wait_killable(_: &mut Child) -> Attempt {
-    try_with(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, |child| {
-        sys::kill(child.pid, SIGALRM).result()?;
+fn try_wait_killable(child: &mut Child) -> sys::Result<()> {
+    child.try_with_other(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, |other| {
+        sys::kill(other.pid, SIGALRM).result()?;
         pause(1_000_000);
-        try_send(child)
+        try_send(other)
     })
 }
 
 /// Sets the listener's flag.
-fn try_sync_wake_up(child: &mut Child) -> Attempt {
-    Ok(child.listener()?.wake_synchronously()?)
+fn try_sync_wake_up(child: &mut Child) -> sys::Result<()> {
+    child.listener()?.wake_synchronously()
 }
 
 /// Waits for a notification when the only process under the filter has ended.
-fn try_end_told(_: &mut Child) -> Attempt {
-    try_with(0, |child| {
-        child.kill();
-        // An alarm, or a call that went away unseen, ends the first wait. The second one then tells.
-        let mut wait = || child.listener()?.receive_once(&mut child.request).map_err(Failure::Call);
-        let _ = wait();
-        match wait() {
-            Err(Failure::Call(error)) if error.is(Errno::ENOENT) => Ok(()),
-            Ok(()) => Err(Failure::Wrong(nr::__NR_ioctl)),
-            result => result,
+fn try_end_told(child: &mut Child) -> sys::Result<()> {
+    child.try_with_other(0, |other| {
+        other.kill();
+        let listener = other.listener()?;
+        // An alarm may end the first wait, or a call that went away unseen. The second one tells.
+        let _ = listener.receive_once(&mut other.request);
+        match listener.receive_once(&mut other.request) {
+            Err(error) if error.is(Errno::ENOENT) => Ok(()),
+            result => result.and(check(false, nr::__NR_ioctl)),
         }
     })
 }
 
 /// Reads the path of the waiting call, in one way.
-fn try_process_vm_readv(child: &mut Child) -> Attempt {
+fn try_process_vm_readv(child: &mut Child) -> sys::Result<()> {
     child.read_path(sys::process_vm_readv, nr::__NR_process_vm_readv)
 }
 
 /// The same in the other way.
-fn try_proc_mem(child: &mut Child) -> Attempt {
+fn try_proc_mem(child: &mut Child) -> sys::Result<()> {
     child.read_path(memory::read_file, nr::__NR_pread64)
 }
 
 /// Fetches a descriptor of the child.
-fn try_pidfd_getfd(child: &mut Child) -> Attempt {
+fn try_pidfd_getfd(child: &mut Child) -> sys::Result<()> {
     let process = sys::pidfd_open(child.pid).result()?;
-    let fetched = sys::pidfd_getfd(process, child.childs_end).result()?;
-    sys::close(fetched).result()?;
-    Ok(sys::close(process).result()?)
+    sys::pidfd_getfd(process, Fd::STDOUT).result()?;
+    Ok(())
 }
 
 /// Looks whom the notification names.
-fn try_pid_visible(child: &mut Child) -> Attempt {
+fn try_pid_visible(child: &mut Child) -> sys::Result<()> {
     check(child.request.notif.pid == child.pid.0, nr::__NR_ioctl)
-}
-
-/// Tries something with a child that installs its filter with these flags.
-fn try_with(flags: u32, attempt: fn(&mut Child) -> Attempt) -> Attempt {
-    let mut child = Child::make(flags)?;
-    let result = child.listen().and_then(|()| child.receive()).and_then(|()| attempt(&mut child));
-    child.end(result)
 }
 
 /// Waits so many nanoseconds, or until an alarm. The result is ignored: nothing depends on this time.
@@ -329,25 +293,23 @@ fn pause(nanoseconds: u32) {
     let _ = sys::nanosleep(&mut time).once();
 }
 
-/// What a child tells of its call: the value that it returned, and bits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Returned(u32);
+// What a child tells of its call: the value that it returned, or a bit for the kernel's own answer, and a bit.
 
-impl Returned {
-    /// The kernel's own answer, an error.
-    const EXISTS: Self = Self(1 << 30);
-    /// The bit for a descriptor that was there after the call.
-    const CLOSED: u32 = 1 << 31;
-}
+/// The call was made by the kernel, and failed with EEXIST.
+const EXISTS: u32 = 1 << 30;
+/// A descriptor was there after the call, and was closed.
+const CLOSED: u32 = 1 << 31;
 
 /// A child of the probe: a target.
 struct Child {
     pid: Pid,
     ended: Ended,
+    /// How this child ended, or another one, if it was otherwise than it should.
+    bad_end: Ended,
+    /// How often a wait for this child was interrupted.
+    interrupted: u32,
     /// This process's end of the socket pair. In the child the descriptor with this number is closed.
     socket: Fd,
-    /// The child's end, in the child.
-    childs_end: Fd,
     listener: Option<Listener>,
     /// The call that was received last.
     request: Request,
@@ -368,151 +330,170 @@ impl Child {
                 // The result is ignored: with a copy of the child's end here, it only takes longer until this
                 // process notices that the child has ended.
                 let _ = sys::close(childs_end).result();
-                let (ended, listener, request) = (Ended::NOT_YET, None, Request::ZERO);
-                Ok(Self { pid, ended, socket, childs_end, listener, request, waits: false })
+                Ok(Self {
+                    pid,
+                    ended: Ended::NOT_YET,
+                    bad_end: Ended::WELL,
+                    interrupted: 0,
+                    socket,
+                    listener: None,
+                    request: Request::ZERO,
+                    waits: false,
+                })
             }
         }
     }
 
+    /// Tries something, and again if the call went away meanwhile and comes again, since the child was stopped and
+    /// continued.
+    fn attempt(&mut self, attempt: fn(&mut Self) -> sys::Result<()>) -> sys::Result<()> {
+        match attempt(self) {
+            Err(error) if error.is(Errno::ENOENT) && self.went_away() => {
+                self.receive().map_err(|_| error)?;
+                attempt(self)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the call that waited does not wait any more.
+    fn went_away(&self) -> bool {
+        let check = |listener: Listener| listener.check_id(&self.request.notif.id);
+        self.waits && self.listener.is_some_and(|it| check(it).is_err())
+    }
+
+    /// Tries something with another child, which installs its filter with these flags.
+    fn try_with_other(
+        &mut self,
+        flags: u32,
+        attempt: fn(&mut Self) -> sys::Result<()>,
+    ) -> sys::Result<()> {
+        let mut other = Self::make(flags)?;
+        let result =
+            other.listen().and_then(|()| other.receive()).and_then(|()| attempt(&mut other));
+        other.end();
+        self.bad_end = other.bad_end;
+        result
+    }
+
     /// Receives the listener.
-    fn listen(&mut self) -> Attempt {
-        for _ in 0..PATIENCE {
-            match sys::recvmsg_once(self.socket) {
+    fn listen(&mut self) -> sys::Result<()> {
+        loop {
+            let why = match sys::recvmsg_once(self.socket) {
                 Ok(Received::Descriptor(fd)) => {
                     self.listener = Some(Listener::new(fd)?);
                     return Ok(());
                 }
                 Ok(Received::NoDescriptor([0, 0, 0, 0])) => {
-                    return Err(Error::new(nr::__NR_recvmsg, Errno::EACCES).into());
+                    return Err(Error::new(nr::__NR_recvmsg, Errno::EACCES));
                 }
-                Ok(Received::NoDescriptor(told)) => return Err(Error::from_bytes(told).into()),
-                // The child ends just now.
-                Ok(Received::EndOfStream) => pause(BETWEEN_ALARMS * 1000),
-                Err(error) if error.is(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            self.check_alive()?;
+                Ok(Received::NoDescriptor(told)) => return Err(Error::from_bytes(told)),
+                Ok(Received::EndOfStream) => Error::new(nr::__NR_recvmsg, Errno::NONE),
+                Err(error) if error.is(Errno::EINTR) => error,
+                Err(error) => return Err(error),
+            };
+            self.go_on_waiting(why)?;
         }
-        Err(Error::new(nr::__NR_recvmsg, Errno::EINTR).into())
     }
 
     /// The listener. Nothing that needs it is tried without it.
-    fn listener(&self) -> Attempt<Listener> {
-        self.listener.ok_or(Failure::Wrong(nr::__NR_recvmsg))
+    fn listener(&self) -> sys::Result<Listener> {
+        self.listener.ok_or(Error::new(nr::__NR_recvmsg, Errno::NONE))
     }
 
     /// Receives the notification of the child's next call.
-    fn receive(&mut self) -> Attempt {
-        self.receive_after(None)
-    }
-
-    /// The same. If none comes, `error` is why, or else what the last wait said.
-    fn receive_after(&mut self, error: Option<Error>) -> Attempt {
+    fn receive(&mut self) -> sys::Result<()> {
         self.waits = false;
         let listener = self.listener()?;
-        let mut why = Error::new(nr::__NR_ioctl, Errno::EINTR);
-        for _ in 0..PATIENCE {
+        loop {
             match listener.receive_once(&mut self.request) {
                 Ok(()) => {
                     self.waits = true;
                     let is_right = self.request.notif.data.nr == arch::NOTIFIED as i32;
                     return check(is_right, nr::__NR_ioctl);
                 }
-                Err(error) if error.is(Errno::EINTR) => {}
-                // The call went away, or the child ends just now.
-                Err(error) if error.is(Errno::ENOENT) => {
-                    why = error;
-                    pause(BETWEEN_ALARMS * 1000);
+                // ENOENT: the call went away, or the child ends just now.
+                Err(error) if error.is(Errno::EINTR) || error.is(Errno::ENOENT) => {
+                    self.go_on_waiting(error)?;
                 }
-                Err(error) => return Err(error.into()),
-            }
-            self.check_alive()?;
-        }
-        Err(error.unwrap_or(why).into())
-    }
-
-    /// Does something that needs the ID of the waiting call. If the call went away and comes again, since the child
-    /// was stopped and continued, that is done again.
-    fn while_waiting<T>(&mut self, act: impl Fn(Listener, u64) -> sys::Result<T>) -> Attempt<T> {
-        loop {
-            match act(self.listener()?, self.request.notif.id) {
-                Err(error) if error.is(Errno::ENOENT) => self.receive_after(Some(error))?,
-                result => return Ok(result?),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Answers the waiting call. Returns what it returned in the child.
-    fn answer(&mut self, value: u32, flags: u32) -> Attempt<Returned> {
-        self.while_waiting(|listener, id| {
-            let mut response = Response::new(id);
-            response.resp.val = value.into();
-            response.resp.flags = flags;
-            listener.send(&response)
-        })?;
-        self.result()
+    /// After a wait that brought nothing: fails if the child has ended, with the error that it told, or if it has
+    /// been waited for long enough.
+    fn go_on_waiting(&mut self, why: Error) -> sys::Result<()> {
+        if self.has_ended() {
+            return Err(match sys::recvmsg_once(self.socket)? {
+                Received::NoDescriptor(told) => Error::from_bytes(told),
+                _ => why,
+            });
+        }
+        self.interrupted += 1;
+        if self.interrupted == PATIENCE {
+            return Err(why);
+        }
+        if !why.is(Errno::EINTR) {
+            pause(BETWEEN_ALARMS * 1000);
+        }
+        Ok(())
     }
 
-    /// What the call that was answered returned: the next call tells.
-    fn result(&mut self) -> Attempt<Returned> {
+    /// Answers the waiting call, of which the child should then tell this.
+    fn answer(&mut self, value: u32, flags: u32, told: u32) -> sys::Result<()> {
+        let mut response = Response::new(self.request.notif.id);
+        response.resp.val = value.into();
+        response.resp.flags = flags;
+        self.listener()?.send(&response)?;
+        self.expect(told)
+    }
+
+    /// Receives the next call, with which the child tells of the one before.
+    fn expect(&mut self, told: u32) -> sys::Result<()> {
         self.receive()?;
-        Ok(Returned(self.request.notif.data.args[arch::MODE_INDEX] as u32))
+        check(self.request.notif.data.args[arch::MODE_INDEX] as u32 == told, arch::NOTIFIED)
     }
 
     /// Puts a copy of this process's end of the socket pair into the child, under the same number.
-    fn add_fd(&mut self, flags: u32) -> Attempt<Fd> {
+    fn add_fd(&self, flags: u32) -> sys::Result<Fd> {
         let number = self.socket.0.cast_unsigned();
-        self.while_waiting(|listener, id| {
-            listener.add_fd(&seccomp_notif_addfd {
-                id,
-                flags: SECCOMP_ADDFD_FLAG_SETFD | flags,
-                srcfd: number,
-                newfd: number,
-                newfd_flags: 0,
-            })
+        self.listener()?.add_fd(&seccomp_notif_addfd {
+            id: self.request.notif.id,
+            flags: SECCOMP_ADDFD_FLAG_SETFD | flags,
+            srcfd: number,
+            newfd: number,
+            newfd_flags: 0,
         })
     }
 
     /// Reads the path of the waiting call with this function, whose last call has this number.
-    fn read_path(&self, read: fn(Pid, &mut [u8], u64) -> sys::Result<usize>, call: u32) -> Attempt {
+    fn read_path(
+        &self,
+        read: fn(Pid, &mut [u8], u64) -> sys::Result<usize>,
+        call: u32,
+    ) -> sys::Result<()> {
         let notif = &self.request.notif;
         let mut bytes = [0; PATH_LENGTH];
         read(Pid(notif.pid), &mut bytes, notif.data.args[arch::PATH_INDEX])?;
-        let is_right = CStrRef::split_from(&bytes).is_some_and(|(path, _)| path == PATH);
-        check(is_right, call)
+        check(CStrRef::split_from(&bytes).is_some_and(|(path, _)| path == PATH), call)
     }
 
-    /// Prints that something failed. A failure that is no answer is returned.
-    fn tell(&mut self, thing: &Thing, failure: Failure) -> Attempt {
-        let (call, errno) = match failure {
-            Failure::Call(error) if report::hint(error).is_some() => {
-                (error.call(), Some(error.errno()))
-            }
-            Failure::Wrong(call) => (call, None),
-            failure => return Err(failure),
-        };
-        // If the child was killed, that is why.
-        if self.ended == Ended::NOT_YET {
-            self.check_alive()?;
-        }
-        Ok(print_no(thing.name, thing.since, call, errno)?)
-    }
-
-    /// Fails if the child has ended: with the error that it told, or else with how it ended.
-    fn check_alive(&mut self) -> Attempt {
+    /// Whether the child has ended.
+    fn has_ended(&mut self) -> bool {
         if self.ended == Ended::NOT_YET {
             self.ended.wait(self.pid, WNOHANG);
-        }
-        if self.ended == Ended::NOT_YET {
-            return Ok(());
-        }
-        match sys::recvmsg_once(self.socket) {
-            Ok(Received::NoDescriptor(told))
-                if self.ended.exit_status() == Some(status::SUCCESS) =>
-            {
-                Err(Error::from_bytes(told).into())
+            if self.ended != Ended::NOT_YET {
+                self.bad_end = self.ended;
             }
-            _ => Err(Failure::Ended(self.ended)),
+        }
+        self.ended != Ended::NOT_YET
+    }
+
+    /// Ends the child, if it has not ended, and waits for it.
+    fn end(&mut self) {
+        if !self.has_ended() {
+            self.kill();
         }
     }
 
@@ -520,22 +501,6 @@ impl Child {
     fn kill(&mut self) {
         sys::kill(self.pid, SIGKILL).or_fail(ME);
         self.ended.wait(self.pid, 0);
-        // It has ended as it should.
-        self.ended = Ended(status::SUCCESS);
-    }
-
-    /// Ends the child. The result is `result`, unless the child has ended otherwise before.
-    fn end<T>(&mut self, result: Attempt<T>) -> Attempt<T> {
-        if self.ended == Ended::NOT_YET {
-            self.ended.wait(self.pid, WNOHANG);
-        }
-        if self.ended == Ended::NOT_YET {
-            self.kill();
-        }
-        match self.ended.exit_status() {
-            Some(status::SUCCESS) => result,
-            _ => Err(Failure::Ended(self.ended)),
-        }
     }
 }
 
@@ -570,11 +535,11 @@ fn make_calls(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> sys::Resu
     loop {
         returned = match sys::mkdir(path, returned).once() {
             Ok(value) => value as u32,
-            Err(error) if error.is(Errno::EEXIST) => Returned::EXISTS.0,
+            Err(error) if error.is(Errno::EEXIST) => EXISTS,
             Err(error) => return Err(error),
         };
         if sys::close(parents_end).result().is_ok() {
-            returned |= Returned::CLOSED;
+            returned |= CLOSED;
         }
     }
 }

@@ -73,6 +73,9 @@ errnos! {
 }
 
 impl Errno {
+    /// In the place of an error: the call succeeded, and did something wrong.
+    pub const NONE: Self = Self(0);
+
     /// The error with this number.
     #[must_use]
     pub const fn new(number: u32) -> Self {
