@@ -119,7 +119,6 @@ texts! {
     /// In the place of an error's text.
     PROBE_WRONG = c"wrong result";
 
-    SYSTEM = c"system";
     LISTENER = c"listener";
     RECEIVE = c"receive";
     ID_VALID = c"id-valid";

@@ -9,13 +9,12 @@
 
 use crate::abi::{
     Request, Response, SECCOMP_ADDFD_FLAG_SEND, SECCOMP_ADDFD_FLAG_SETFD,
-    SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+    SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGALRM, SIGKILL,
     Timespec, Utsname, WNOHANG, nr, seccomp_notif_addfd,
 };
 use crate::arch;
 use crate::children::{self, Ended, tell_ended};
-use crate::filter::{Action, program};
 use crate::fmt::{Arg, Buffer};
 use crate::listener::Listener;
 use crate::memory;
@@ -107,18 +106,13 @@ extern "C" fn on_alarm(_: i32) {}
 /// Prints the system's name, release and machine.
 fn say_system() {
     let mut system = Utsname::ZERO;
-    match sys::uname(&mut system).result() {
-        Ok(()) => {
-            let names = [&system.sysname, &system.release, &system.machine];
-            let args = names.map(|name| match CStrRef::split_from(name) {
-                Some((name, _)) => Arg::Quoted(name),
-                None => Arg::Text(messages::EMPTY),
-            });
-            ME.say(messages::PROBE_SYSTEM, &args);
-        }
-        Err(error) => print_no(messages::SYSTEM, messages::EMPTY, error)
-            .unwrap_or_else(|error| ME.fail(error)),
-    }
+    sys::uname(&mut system).or_fail(ME);
+    let names = [&system.sysname, &system.release, &system.machine];
+    let args = names.map(|name| match CStrRef::split_from(name) {
+        Some((name, _)) => Arg::Quoted(name),
+        None => Arg::Text(messages::EMPTY),
+    });
+    ME.say(messages::PROBE_SYSTEM, &args);
 }
 
 /// Tries each thing and prints its line. Returns the exit status.
@@ -384,10 +378,10 @@ impl Child {
                     self.listener = Some(Listener::new(fd)?);
                     return Ok(());
                 }
-                Ok(Received::NoDescriptor([0, 0, 0, 0])) => {
-                    return Err(Error::new(nr::__NR_recvmsg, Errno::EACCES));
+                Ok(Received::NoDescriptor(told)) => {
+                    let taken_out = Error::new(nr::__NR_recvmsg, Errno::EACCES);
+                    return Err(Error::from_bytes(told).unwrap_or(taken_out));
                 }
-                Ok(Received::NoDescriptor(told)) => return Err(Error::from_bytes(told)),
                 Ok(Received::EndOfStream) => Error::new(nr::__NR_recvmsg, Errno::NONE),
                 Err(error) if error.is(Errno::EINTR) => error,
                 Err(error) => return Err(error),
@@ -426,7 +420,7 @@ impl Child {
     fn go_on_waiting(&mut self, why: Error) -> sys::Result<()> {
         if self.has_ended() {
             return Err(match sys::recvmsg_once(self.socket)? {
-                Received::NoDescriptor(told) => Error::from_bytes(told),
+                Received::NoDescriptor(told) => Error::from_bytes(told).unwrap_or(why),
                 _ => why,
             });
         }
@@ -520,10 +514,7 @@ fn make_calls(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> sys::Resu
     sys::prctl(Operation::SET_PDEATHSIG, SIGKILL).result()?;
     // If the parent had ended before, the other end is closed now, and the message cannot be sent.
     sys::close(parents_end).result()?;
-    target::permit_reading(parent);
-    sys::prctl(Operation::SET_NO_NEW_PRIVS, 1).result()?;
-    let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | flags;
-    let listener = sys::seccomp_set_mode_filter(flags, &const { program(Action::Notify) })?;
+    let listener = target::install_filter(flags, parent)?;
     sys::sendmsg(socket, listener)?;
     sys::close(listener).result()?;
 

@@ -2,7 +2,7 @@
 
 use crate::abi::{
     CLOCK_MONOTONIC, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-    SIGINT, Timespec,
+    SIGINT, Timespec, nr,
 };
 use crate::filter::{ACTION, Action, program};
 use crate::fmt::{Arg, Message};
@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::policy;
 use crate::report::{Process, status};
 use crate::signals;
-use crate::sys::{self, CStrRef, Caller, Errno, Fd, Operation, Pid};
+use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Operation, Pid};
 
 const ME: Process = Process::Target;
 
@@ -41,34 +41,38 @@ extern "C" fn on_interrupt(_: i32) {
 
 /// Installs the filters and returns the listener of the first one.
 fn install_filters(options: &Options, parent: Pid) -> Fd {
-    permit_reading(parent);
-    sys::prctl(Operation::SET_NO_NEW_PRIVS, 1).or_fail(ME);
-
-    let mut filter = const { program(Action::Notify) };
-    let mut flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if options.killable {
-        flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    }
-    let listener = match sys::seccomp_set_mode_filter(flags, &filter) {
-        Err(error) if error.is(Errno::EINVAL) && options.killable => {
+    let flags = if options.killable { SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV } else { 0 };
+    let listener = match install_filter(flags, parent) {
+        Err(error) if options.killable && error == Error::new(nr::__NR_seccomp, Errno::EINVAL) => {
             ME.give_up(error, messages::HINT_KILLABLE)
         }
         listener => listener.unwrap_or_else(|error| ME.fail(error)),
     };
     if let Some(action) = options.second {
+        let mut filter = const { program(Action::Notify) };
         filter[ACTION].k = action as u32;
         sys::seccomp_set_mode_filter(0, &filter).unwrap_or_else(|error| ME.fail(error));
     }
     listener
 }
 
-/// Lets the supervisor, which is `parent` or descends from it, read this process's memory.
-pub fn permit_reading(parent: Pid) {
-    // That is forbidden if the program's file is not readable for its user, unless the process is made dumpable,
-    // and by Yama, unless the reader or one of its ancestors is named. The results are ignored: if it matters, the
-    // read fails.
+/// Installs the filter, with these flags beside `NEW_LISTENER`. Returns its listener. The supervisor is `parent`, or
+/// descends from it.
+///
+/// # Errors
+/// As `prctl(2)` and `seccomp(2)`.
+pub fn install_filter(flags: u32, parent: Pid) -> sys::Result<Fd> {
+    // The supervisor reads this process's memory. That is forbidden if the program's file is not readable for
+    // its user, unless the process is made dumpable, and by Yama, unless the reader or one of its ancestors
+    // is named. The results are ignored: if it matters, the read fails.
     let _ = sys::prctl(Operation::SET_DUMPABLE, 1).result();
     let _ = sys::prctl(Operation::SET_PTRACER, parent.0).result();
+
+    sys::prctl(Operation::SET_NO_NEW_PRIVS, 1).result()?;
+    sys::seccomp_set_mode_filter(
+        SECCOMP_FILTER_FLAG_NEW_LISTENER | flags,
+        &const { program(Action::Notify) },
+    )
 }
 
 /// Makes each directory once and prints the results. Returns the exit status.

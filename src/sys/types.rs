@@ -1,5 +1,7 @@
 //! What calls take and return: descriptors, process IDs, errors.
 
+use core::num::NonZero;
+
 use linux_raw_sys::errno;
 
 use super::FromRet;
@@ -13,37 +15,40 @@ pub type Result<T> = core::result::Result<T, Error>;
 /// Both are in one word, the call's number in the upper half: so the results of all functions travel in
 /// registers. With two fields they would go through memory, which would make the code a third larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error(u32);
+pub struct Error(NonZero<u32>);
 
 impl Error {
+    /// In every error, so that a result without a value is one word too.
+    const MARK: NonZero<u32> = NonZero::new(1 << 31).unwrap();
+
     /// The failure of the call with this number (`asm/unistd.h`).
     #[must_use]
-    pub const fn new(call: u32, errno: Errno) -> Self {
-        Self(call << 16 | errno.0)
+    pub fn new(call: u32, errno: Errno) -> Self {
+        Self(Self::MARK | call << 16 | errno.0)
     }
 
     /// The call's number (`asm/unistd.h`).
     #[must_use]
     pub const fn call(self) -> u32 {
-        self.0 >> 16
+        (self.0.get() & !Self::MARK.get()) >> 16
     }
 
     /// Why it failed.
     #[must_use]
     pub const fn errno(self) -> Errno {
-        Errno(self.0 & 0xffff)
+        Errno(self.0.get() & 0xffff)
     }
 
     /// The bytes with which a process tells it to another one.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 4] {
-        self.0.to_ne_bytes()
+        self.0.get().to_ne_bytes()
     }
 
-    /// What a process has told with these bytes.
+    /// What a process has told with these bytes; `None` if they are 0.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
-        Self(u32::from_ne_bytes(bytes))
+    pub fn from_bytes(bytes: [u8; 4]) -> Option<Self> {
+        NonZero::new(u32::from_ne_bytes(bytes)).map(Self)
     }
 
     /// Whether it failed for this reason.
