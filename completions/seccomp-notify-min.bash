@@ -14,14 +14,14 @@ _seccomp_notify_min() {
                 wants=directories
                 break
                 ;;
-            :-*[dbf]) [[ ${COMP_WORDS[i]} =~ ^-[cKw]*([dbf])$ ]] && wants=${BASH_REMATCH[1]} ;;
+            :-*[dbf]) [[ ${COMP_WORDS[i]} =~ ^-[cKpw]*([dbf])$ ]] && wants=${BASH_REMATCH[1]} ;;
         esac
     done
 
     case $wants:$word in
         f:*) COMPREPLY=($(compgen -W 'e t' -- "$word")) ;;
         [db]:*) ;; # a number
-        :-*) COMPREPLY=($(compgen -W '-b -c -d -f -h --help -K -V --version -w' -- "$word")) ;;
+        :-*) COMPREPLY=($(compgen -W '-b -c -d -f -h --help -K -p -V --version -w' -- "$word")) ;;
         *)
             # Names of files are quoted where they need it. Fails where no completion is going on.
             compopt -o filenames 2>/dev/null

@@ -8,5 +8,6 @@ complete -c seccomp-notify-min -s d -x -d 'The tracer waits before it looks into
 complete -c seccomp-notify-min -s f -x -a "e\t'errno, which takes precedence' t\t'trace, over which the notification takes precedence'" -d 'Second filter for mkdir'
 complete -c seccomp-notify-min -s h -l help -d 'How to use it'
 complete -c seccomp-notify-min -s K -d 'Wait for the tracer instead of killing it'
+complete -c seccomp-notify-min -s p -d 'Try what this system offers a supervisor'
 complete -c seccomp-notify-min -s V -l version -d 'Which version it is'
 complete -c seccomp-notify-min -s w -d 'Once received, only a fatal signal ends a call'

@@ -64,7 +64,7 @@ pub fn parse<'a>(
     let mut directories = 0;
     let mut ended = false;
     let mut probe = false;
-    // An option that makes no sense for a probe.
+    // The first option that makes no sense for a probe.
     let mut other = None;
     // The name may be missing (`execve(2)` with an empty argv, before Linux 5.18).
     let mut next = 1;
@@ -98,7 +98,7 @@ pub fn parse<'a>(
                 probe = true;
                 continue;
             }
-            other = Some(letter);
+            other = other.or(Some(letter));
             match letter {
                 b'c' => options.let_through = true,
                 b'K' => options.keep = true,

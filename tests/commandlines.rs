@@ -57,6 +57,10 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
         "-K",
         "-KK",
         "-w",
+        "-p",
+        "-p",
+        "-pp",
+        "-pK",
         "-c",
         "-Kw",
         "-cKd0",
@@ -115,7 +119,7 @@ fn line(random: &mut Rng, directory: &Path) -> Vec<Vec<u8>> {
             }
             1 => {
                 let length = random.usize(1..6);
-                let letter = |_| *random.choice(b"dfbKwchV-0e ").unwrap();
+                let letter = |_| *random.choice(b"dfbKwcphV-0e ").unwrap();
                 [b'-'].into_iter().chain((0..length).map(letter)).collect()
             }
             2..5 => directory.join(random.alphabetic().to_string()).into_os_string().into_vec(),
@@ -157,6 +161,11 @@ fn compare(verdict: &Verdict, outcome: &Outcome, usage: &[u8]) -> Result<(), Str
             is(status == 1, "status")?;
             is(outcome.out.is_empty(), "nothing is to be started")?;
             is(outcome.err == *told, "what is said")
+        }
+        Verdict::Probe => {
+            is(matches!(status, 0 | 77), "status")?;
+            let out = String::from_utf8_lossy(&outcome.out);
+            is(out.starts_with("system: ") && out.lines().count() == 16, "the lines")
         }
         Verdict::Run(plan) if plan.count > 0 => {
             // Status 1: calls after /bye have wrong answers.
@@ -235,7 +244,7 @@ fn run_lines(count: usize) {
                         let verdict = model(&arguments);
                         match verdict {
                             Verdict::Wrong(_) => wrong,
-                            Verdict::Run(_) => started,
+                            Verdict::Run(_) | Verdict::Probe => started,
                             _ => informed,
                         }
                         .fetch_add(1, Ordering::Relaxed);

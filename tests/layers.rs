@@ -40,6 +40,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "tracer",
         ],
     ),
+    (
+        "probe",
+        &[
+            "abi", "arch", "children", "fmt", "listener", "memory", "messages", "names", "report",
+            "signals", "sys", "target",
+        ],
+    ),
 ];
 
 /// Each module's code, without comments.
@@ -188,5 +195,5 @@ fn the_whole_source_is_short_enough_to_be_read() {
             }
         }
     }
-    assert!((1000..=3300).contains(&lines), "{lines} lines");
+    assert!((1000..=4100).contains(&lines), "{lines} lines");
 }

@@ -43,6 +43,8 @@ const CALLS: Witnesses = witnesses! {
     munmap __NR_munmap MUNMAP SYS_munmap;
     nanosleep __NR_nanosleep NANOSLEEP SYS_nanosleep;
     openat __NR_openat OPENAT SYS_openat;
+    pidfd_getfd __NR_pidfd_getfd PIDFD_GETFD SYS_pidfd_getfd;
+    pidfd_open __NR_pidfd_open PIDFD_OPEN SYS_pidfd_open;
     ppoll __NR_ppoll PPOLL SYS_ppoll;
     prctl __NR_prctl PRCTL SYS_prctl;
     pread64 __NR_pread64 PREAD64 SYS_pread64;
@@ -56,6 +58,7 @@ const CALLS: Witnesses = witnesses! {
     sendmsg __NR_sendmsg SENDMSG SYS_sendmsg;
     setitimer __NR_setitimer SETITIMER SYS_setitimer;
     socketpair __NR_socketpair SOCKETPAIR SYS_socketpair;
+    uname __NR_uname UNAME SYS_uname;
     wait4 __NR_wait4 WAIT4 SYS_wait4;
     write __NR_write WRITE SYS_write;
 };
@@ -142,6 +145,10 @@ fn the_listeners_numbers_are_those_of_the_header() {
     assert_eq!(abi::SECCOMP_IOCTL_NOTIF_SEND, number(read | write, 1, response));
     assert_eq!(abi::SECCOMP_IOCTL_NOTIF_ID_VALID, number(write, 2, 8));
     assert_eq!(abi::SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, number(read, 2, 8));
+    assert_eq!(
+        abi::SECCOMP_IOCTL_NOTIF_ADDFD,
+        number(write, 3, size_of::<libc::seccomp_notif_addfd>())
+    );
     assert_eq!(abi::SECCOMP_IOCTL_NOTIF_SET_FLAGS, number(write, 4, 8));
     // As kernels have been answering to them.
     assert_eq!(
@@ -150,9 +157,10 @@ fn the_listeners_numbers_are_those_of_the_header() {
             abi::SECCOMP_IOCTL_NOTIF_SEND,
             abi::SECCOMP_IOCTL_NOTIF_ID_VALID,
             abi::SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR,
+            abi::SECCOMP_IOCTL_NOTIF_ADDFD,
             abi::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
         ],
-        [0xc050_2100, 0xc018_2101, 0x4008_2102, 0x8008_2102, 0x4008_2104]
+        [0xc050_2100, 0xc018_2101, 0x4008_2102, 0x8008_2102, 0x4018_2103, 0x4008_2104]
     );
 }
 
@@ -168,6 +176,8 @@ fn the_structures_are_those_of_the_c_library() {
     }
     alike!(abi::seccomp_notif, libc::seccomp_notif, id u64, pid u32, flags u32, data u64);
     alike!(abi::seccomp_notif_resp, libc::seccomp_notif_resp, id u64, val i64, error i32, flags u32);
+    alike!(abi::seccomp_notif_addfd, libc::seccomp_notif_addfd, id u64, flags u32, srcfd u32, newfd u32, newfd_flags u32);
+    alike!(abi::Utsname, libc::utsname, sysname u8, release u8, machine u8);
     alike!(abi::seccomp_data, libc::seccomp_data, nr i32, arch u32, instruction_pointer u64, args u64);
     alike!(abi::sock_filter, libc::sock_filter, code u16, jt u8, jf u8, k u32);
     alike!(abi::sock_fprog, libc::sock_fprog, len u16, filter u64);
@@ -230,12 +240,14 @@ const DOCUMENTED: &[(&str, &[i32])] = {
         ("close", &[EBADF, EDQUOT, EINTR, EIO, ENOSPC]),
         ("fork", &[EAGAIN, ENOMEM, ENOSYS]),
         ("ioctl", &[EBADF, EFAULT, EINVAL, ENOTTY]),
-        ("ioctl of a listener", &[EINPROGRESS, EINTR, EINVAL, ENOENT]),
+        ("ioctl of a listener", &[EBADF, EBUSY, EINPROGRESS, EINTR, EINVAL, EMFILE, ENOENT]),
         ("kill", &[EINVAL, EPERM, ESRCH]),
         ("mkdir and mkdirat", &[EACCES, EBADF, EDQUOT, EEXIST, EFAULT, EINVAL, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS]),
         ("mmap and munmap", &[EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENFILE, ENODEV, ENOMEM, EOVERFLOW, EPERM, ETXTBSY]), // not ENOEXEC: execution
         ("nanosleep", &[EFAULT, EINTR, EINVAL]),
         ("openat", &[EACCES, EBADF, EBUSY, EDQUOT, EEXIST, EFAULT, EFBIG, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOTDIR, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY, EWOULDBLOCK]),
+        ("pidfd_getfd", &[EBADF, EINVAL, EMFILE, ENFILE, EPERM, ESRCH]),
+        ("pidfd_open", &[EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ESRCH]),
         ("ppoll", &[EFAULT, EINTR, EINVAL, ENOMEM]),
         ("prctl", &[EACCES, EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, EPERM]), // not ERANGE: vector lengths
         ("pread64", &[EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, EISDIR, ENXIO, EOVERFLOW, ESPIPE]),
@@ -249,6 +261,7 @@ const DOCUMENTED: &[(&str, &[i32])] = {
         ("sendmsg, unix(7)", &[EBADF, ETOOMANYREFS, EPERM]),
         ("setitimer", &[EFAULT, EINVAL]),
         ("socketpair", &[EAFNOSUPPORT, EFAULT, EMFILE, ENFILE, EOPNOTSUPP, EPROTONOSUPPORT]),
+        ("uname", &[EFAULT]),
         ("wait4", &[EAGAIN, ECHILD, EINTR, EINVAL, ESRCH]),
         ("write", &[EAGAIN, EBADF, EDESTADDRREQ, EDQUOT, EFAULT, EFBIG, EINTR, EINVAL, EIO, ENOSPC, EPERM, EPIPE]),
     ]

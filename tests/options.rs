@@ -29,7 +29,7 @@ fn usage() -> String {
     assert_eq!((outcome.ended, outcome.err()), (Ended::Status(0), String::new()));
     let usage = outcome.out();
     assert!(usage.starts_with("usage: seccomp-notify-min [options] "), "{usage}");
-    for option in ["-d", "-f", "-K", "-w", "-c", "-b", "-h", "--help", "-V", "--version"] {
+    for option in ["-d", "-f", "-K", "-w", "-c", "-b", "-p", "-h", "--help", "-V", "--version"] {
         assert!(usage.contains(&format!(" {option}")), "{option}: {usage}");
     }
     assert!(usage.lines().all(|line| line.len() < 80), "it fits a terminal: {usage}");
@@ -89,6 +89,35 @@ fn no_directory_at_all_is_a_usage_error() {
     for arguments in [&[][..], &["-K"], &["--"], &["-d", "3"], &["-K", "-f", "e", "--"]] {
         is_told("missing operand", arguments);
     }
+}
+
+#[test]
+fn a_probe_takes_no_directory() {
+    for arguments in [&["-p", "/etc/c"][..], &["/etc/c", "-p"], &["-p", "--", "/etc/c", "-K"]] {
+        is_told("extra operand '/etc/c'", arguments);
+    }
+    is_told("extra operand ''", &["-p", ""]);
+    is_told("extra operand '\\x0a'", &["-p", "\n"]);
+}
+
+#[test]
+fn a_probe_takes_no_other_option_and_the_first_one_is_named() {
+    for (arguments, letter) in [
+        (&["-p", "-K"][..], 'K'),
+        (&["-Kp"], 'K'),
+        (&["-pw"], 'w'),
+        (&["-c", "-p"], 'c'),
+        (&["-p", "-d", "1"], 'd'),
+        (&["-pd0"], 'd'),
+        (&["-p", "-fe"], 'f'),
+        (&["-p", "-b", "3"], 'b'),
+        (&["-wK", "-p", "/etc/c"], 'w'),
+    ] {
+        is_told(&format!("option not allowed with -p -- '{letter}'"), arguments);
+    }
+    // What is wrong in itself comes before.
+    is_told("invalid option -- 'x'", &["-pK", "-x"]);
+    is_told("option requires an argument -- 'd'", &["-p", "-d"]);
 }
 
 #[test]
@@ -160,6 +189,8 @@ fn help_and_version_are_printed_on_the_standard_output() {
         (&["/etc/c", "--help"], usage),
         (&["-h", "-x"], usage),
         (&["-hV"], usage),
+        (&["-ph"], usage),
+        (&["-p", "-K", "/etc/c", "--version"], version),
         (&["--he"], usage),
         (&["--v", "--h"], version),
         (&["-V"], version),
@@ -301,7 +332,7 @@ fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
         c::opterr = 0;
         loop {
             c::optopt = 0;
-            let short = c":d:Kf:b:whcV";
+            let short = c":d:Kf:b:whcVp";
             let found =
                 c::getopt_long(argc, argv.as_ptr(), short.as_ptr(), longs.as_ptr(), null_mut());
             let bytes = |pointer| CStr::from_ptr(pointer).to_bytes().to_vec();
@@ -337,6 +368,7 @@ fn witness(arguments: &[CString]) -> (Vec<Step>, Option<Vec<Vec<u8>>>) {
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Run(Vec<Vec<u8>>),
+    Probe,
     Help,
     Version,
     Wrong(String),
@@ -351,6 +383,7 @@ fn program_reads(arguments: &[CString]) -> (Options, Outcome) {
         Ok(options::Command::Run(directories)) => {
             Outcome::Run(directories.iter().map(|directory| directory.collect()).collect())
         }
+        Ok(options::Command::Probe) => Outcome::Probe,
         Ok(options::Command::Help) => Outcome::Help,
         Ok(options::Command::Version) => Outcome::Version,
         Err(UsageError { text, about }) => {
@@ -372,7 +405,19 @@ fn meaning(steps: &[Step], operands: Option<Vec<Vec<u8>>>) -> (Options, Outcome)
             return (options, outcome);
         }
     }
+    let is_probe = |step: &&Step| matches!(step, Step::Flag(b'p'));
+    let other = steps.iter().find(|step| !is_probe(step));
     let outcome = match operands.expect("no step is wrong") {
+        operands if steps.iter().any(|step| is_probe(&step)) => match (other, operands.first()) {
+            (Some(Step::Flag(letter) | Step::Value(letter, _)), _) => {
+                wrong(&format!("option not allowed with -p -- '{}'", char::from(*letter)))
+            }
+            (_, Some(operand)) => {
+                let shown = common::transcript::shown(operand);
+                wrong(&format!("extra operand '{}'", String::from_utf8_lossy(&shown)))
+            }
+            _ => Outcome::Probe,
+        },
         operands if operands.is_empty() => wrong("missing operand"),
         operands => Outcome::Run(operands),
     };
@@ -398,6 +443,7 @@ fn add(options: &mut Options, step: &Step) -> Result<(), Outcome> {
     match step {
         Step::Flag(b'K') => options.keep = true,
         Step::Flag(b'c') => options.let_through = true,
+        Step::Flag(b'p') => {}
         Step::Flag(b'w') => options.killable = true,
         Step::Flag(b'h') => return Err(Outcome::Help),
         Step::Flag(_) => return Err(Outcome::Version),
@@ -451,7 +497,7 @@ fn shown_byte(byte: u8) -> String {
 /// Arguments that have something to do with the grammar, and some that have not.
 fn argument() -> impl Strategy<Value = CString> {
     let byte = prop_oneof![
-        8 => proptest::sample::select(&b"dKfwcbhVet019-"[..]),
+        8 => proptest::sample::select(&b"dKfwcbphVet019-"[..]),
         1 => 1_u8..=255,
     ];
     let after_dashes = proptest::collection::vec(byte.clone(), 0..5);
@@ -503,6 +549,7 @@ proptest! {
                 });
                 prop_assert_eq!(directories, plan.directories);
             }
+            ((_, Outcome::Probe), Verdict::Probe) => {}
             ((_, Outcome::Help), Verdict::Help) | ((_, Outcome::Version), Verdict::Version) => {}
             ((_, Outcome::Wrong(said)), Verdict::Wrong(wanted)) => {
                 prop_assert_eq!(said, String::from_utf8_lossy(&wanted).into_owned());

@@ -6,6 +6,7 @@
 pub enum Verdict {
     /// A usage error, with the output on standard error.
     Wrong(Vec<u8>),
+    Probe,
     Help,
     Version,
     Run(Plan),
@@ -28,6 +29,7 @@ pub struct Plan {
 pub fn model(arguments: &[Vec<u8>]) -> Verdict {
     let mut plan = Plan::default();
     let mut rest = arguments.iter();
+    let (mut probe, mut other) = (false, None);
     while let Some(argument) = rest.next() {
         match argument.as_slice() {
             b"--" => {
@@ -46,6 +48,11 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
             }
             [b'-', _, ..] => {
                 for (at, letter) in argument[1..].iter().enumerate() {
+                    if *letter == b'p' {
+                        probe = true;
+                        continue;
+                    }
+                    other.get_or_insert(*letter);
                     if !b"dfb".contains(letter) {
                         match letter {
                             b'K' => plan.keep = true,
@@ -107,6 +114,13 @@ pub fn model(arguments: &[Vec<u8>]) -> Verdict {
             }
             _ => plan.directories.push(argument.clone()),
         }
+    }
+    if probe {
+        return match (other, plan.directories.first()) {
+            (Some(letter), _) => wrong(b"option not allowed with -p -- '", &[letter], b"'"),
+            (_, Some(directory)) => wrong(b"extra operand '", &escaped(directory), b"'"),
+            _ => Verdict::Probe,
+        };
     }
     if plan.directories.is_empty() {
         wrong(b"missing operand", b"", b"")

@@ -28,6 +28,7 @@ fuzz_target!(|input: &[u8]| {
 
     let mut options = Options::default();
     match (parse(&mut given, &mut options), model(&arguments)) {
+        (Ok(Command::Probe), Verdict::Probe) => {}
         (Ok(Command::Help), Verdict::Help) | (Ok(Command::Version), Verdict::Version) => {}
         (Err(UsageError { text, about }), Verdict::Wrong(wanted)) => {
             let error = Message { template: text, args: about.as_slice() };
