@@ -200,7 +200,7 @@ fn try_id_valid(child: &mut Child) -> sys::Result<()> {
     listener.check_id(&id)?;
     match listener.check_id(&!id) {
         Err(error) if error.is(Errno::ENOENT) => Ok(()),
-        _ => check(false, nr::__NR_ioctl),
+        result => result.and(check(false, nr::__NR_ioctl)),
     }
 }
 
@@ -250,9 +250,12 @@ fn try_end_told(child: &mut Child) -> sys::Result<()> {
     child.try_with_other(0, |other| {
         other.kill();
         let listener = other.listener()?;
-        // An alarm may end the first wait, or a call that went away unseen. The second one tells.
-        let _ = listener.receive_once(&mut other.request);
-        match listener.receive_once(&mut other.request) {
+        let mut result = listener.receive_once(&mut other.request);
+        // An alarm may have ended the wait, or a call that went away unseen. Once more tells.
+        if result.is_err_and(|error| error.is(Errno::EINTR) || error.is(Errno::ENOENT)) {
+            result = listener.receive_once(&mut other.request);
+        }
+        match result {
             Err(error) if error.is(Errno::ENOENT) => Ok(()),
             result => result.and(check(false, nr::__NR_ioctl)),
         }
@@ -342,7 +345,7 @@ impl Child {
     /// continued.
     fn attempt(&mut self, attempt: fn(&mut Self) -> sys::Result<()>) -> sys::Result<()> {
         match attempt(self) {
-            Err(error) if error.is(Errno::ENOENT) && self.went_away() => {
+            Err(error) if self.went_away() => {
                 self.receive().map_err(|_| error)?;
                 attempt(self)
             }
@@ -352,8 +355,8 @@ impl Child {
 
     /// Whether the call that waited does not wait any more.
     fn went_away(&self) -> bool {
-        let check = |listener: Listener| listener.check_id(&self.request.notif.id);
-        self.waits && self.listener.is_some_and(|it| check(it).is_err())
+        let result = self.listener().and_then(|it| it.check_id(&self.request.notif.id));
+        self.waits && result.is_err_and(|error| error.is(Errno::ENOENT))
     }
 
     /// Tries something with another child, which installs its filter with these flags.
@@ -364,9 +367,11 @@ impl Child {
     ) -> sys::Result<()> {
         let mut other = Self::make(flags)?;
         let result =
-            other.listen().and_then(|()| other.receive()).and_then(|()| attempt(&mut other));
+            other.listen().and_then(|()| other.receive()).and_then(|()| other.attempt(attempt));
         other.end();
-        self.bad_end = other.bad_end;
+        if other.bad_end != Ended::WELL {
+            self.bad_end = other.bad_end;
+        }
         result
     }
 
@@ -402,9 +407,8 @@ impl Child {
         loop {
             match listener.receive_once(&mut self.request) {
                 Ok(()) => {
-                    self.waits = true;
-                    let is_right = self.request.notif.data.nr == arch::NOTIFIED as i32;
-                    return check(is_right, nr::__NR_ioctl);
+                    self.waits = self.request.notif.data.nr == arch::NOTIFIED as i32;
+                    return check(self.waits, nr::__NR_ioctl);
                 }
                 // ENOENT: the call went away, or the child ends just now.
                 Err(error) if error.is(Errno::EINTR) || error.is(Errno::ENOENT) => {
@@ -495,6 +499,7 @@ impl Child {
     fn kill(&mut self) {
         sys::kill(self.pid, SIGKILL).or_fail(ME);
         self.ended.wait(self.pid, 0);
+        self.waits = false;
     }
 }
 

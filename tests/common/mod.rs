@@ -12,6 +12,7 @@
 #![allow(dead_code)] // each test uses only a part of it
 
 pub mod document;
+pub mod probe;
 pub mod promises;
 pub mod shown;
 pub mod transcript;

@@ -45,6 +45,7 @@ pub fn label(pid: Pid, number: i64, arguments: &[u64; 6]) -> String {
             0xc018_2101 => "SEND".into(),
             0x4008_2102 => "ID_VALID".into(),
             0x8008_2102 => "ID_VALID of old".into(),
+            0x4018_2103 => "ADDFD".into(),
             0x4008_2104 => "SET_FLAGS".into(),
             other => format!("{other:#x}"),
         },

@@ -57,6 +57,8 @@ const TICK: Duration = Duration::from_millis(3);
 /// If nothing has happened for this time and every process sleeps, a held process waits for something that will not
 /// happen.
 const QUIET: Duration = Duration::from_millis(8);
+/// The same, whatever they seem to do: with `WAIT_KILLABLE_RECV`, a call sleeps uninterruptibly once a signal has come.
+const LONG: Duration = Duration::from_millis(200);
 /// The time limit of a run. The injector replaces the sleeps, so that a run takes milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// How long a process may run after the end of a process that must end it.
@@ -68,9 +70,13 @@ pub enum Role {
     Parent,
     Target,
     Tracer,
+    /// The probe has more children; its first two have the roles of target and tracer here.
+    ThirdChild,
+    FourthChild,
 }
 
 impl Role {
+    /// The processes of the demonstration.
     pub const ALL: [Self; 3] = [Self::Parent, Self::Target, Self::Tracer];
 
     /// The beginning of the process's lines in the transcript.
@@ -79,6 +85,9 @@ impl Role {
             Self::Parent => "Parent: ",
             Self::Target => "Target process: ",
             Self::Tracer => "Tracer: ",
+            Self::ThirdChild | Self::FourthChild => {
+                unreachable!("the probe's children have no lines")
+            }
         }
     }
 }
@@ -89,6 +98,8 @@ impl fmt::Display for Role {
             Self::Parent => "parent",
             Self::Target => "target",
             Self::Tracer => "tracer",
+            Self::ThirdChild => "third child",
+            Self::FourthChild => "fourth child",
         })
     }
 }
@@ -299,6 +310,7 @@ pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
     let mut run = Run {
         script,
         first,
+        is_probe: arguments.contains(&OsStr::new("-p")),
         processes: HashMap::new(),
         early: Vec::new(),
         held: Vec::new(),
@@ -429,6 +441,8 @@ struct Again {
 
 struct Run<'a> {
     script: &'a Script,
+    /// With `-p`: there are more processes.
+    is_probe: bool,
     first: Pid,
     /// The processes that have not ended.
     processes: HashMap<Pid, Process>,
@@ -542,8 +556,10 @@ impl Run<'_> {
         match self.outcome.pids.len() {
             1 => Role::Target,
             2 => Role::Tracer,
+            3 if self.is_probe => Role::ThirdChild,
+            4 if self.is_probe => Role::FourthChild,
             _ => panic!(
-                "the program made a fourth process: {:?} have been seen, {:?} is early, these ended: {:?}",
+                "the program made one more process: {:?} have been seen, {:?} is early, these ended: {:?}",
                 self.outcome.pids, self.early, self.outcome.ends
             ),
         }
@@ -751,7 +767,8 @@ impl Run<'_> {
     /// If nothing has happened for a while, continues a stopped process, or else opens all gates.
     fn when_quiet(&mut self) {
         let waits = !self.continue_later.is_empty() || !self.held.is_empty();
-        if !waits || self.clock - self.last_event < QUIET || !self.all_sleep() {
+        let quiet = self.clock - self.last_event;
+        if !waits || quiet < QUIET || (quiet < LONG && !self.all_sleep()) {
             return;
         }
         if let Some(pid) = self.continue_later.pop() {
