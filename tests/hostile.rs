@@ -30,7 +30,6 @@ use seccomp_notify_min::filter::{Action, program as filter};
 use seccomp_notify_min::memory::Memory;
 use seccomp_notify_min::options::Options;
 use seccomp_notify_min::policy::Tmp;
-use seccomp_notify_min::report::Process;
 use seccomp_notify_min::sys::{self, Fd, Pid};
 use seccomp_notify_min::tracer;
 

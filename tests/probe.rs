@@ -212,7 +212,7 @@ fn another_supervisor_is_told() {
         lines.said[0],
         Said::No {
             call: "seccomp".into(),
-            error: text(EBUSY).into(),
+            error: text(EBUSY),
             reason: Some("another supervisor already listens".into())
         }
     );
