@@ -31,7 +31,11 @@ pub fn print(fd: Fd, process: Text, message: &Message) -> sys::Result<()> {
     }
 }
 
-fn write_all(fd: Fd, mut bytes: &[u8]) -> sys::Result<()> {
+/// Writes all bytes, in one write if the kernel takes it so.
+///
+/// # Errors
+/// `write(2)`; EIO also if nothing is taken.
+pub fn write_all(fd: Fd, mut bytes: &[u8]) -> sys::Result<()> {
     while !bytes.is_empty() {
         match sys::write(fd, bytes).result() {
             // The next write would take nothing either, and so for ever.

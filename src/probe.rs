@@ -15,11 +15,12 @@ use crate::abi::{
 };
 use crate::arch;
 use crate::children::{self, Ended, tell_ended};
-use crate::fmt::{Arg, Buffer};
+use crate::fmt::{Arg, Buffer, Message};
 use crate::listener::Listener;
 use crate::memory;
 use crate::messages::{self, Text};
 use crate::names;
+use crate::print::write_all;
 use crate::report::{self, Process, status};
 use crate::signals;
 use crate::sys::{self, CStrRef, Caller, Errno, Error, Fd, Fork, Operation, Pid, Received};
@@ -83,17 +84,25 @@ fn check(is_right: bool, call: u32) -> sys::Result<()> {
     if is_right { Ok(()) } else { Err(Error::new(call, Errno::NONE)) }
 }
 
-/// Tries everything and prints the lines. Returns the exit status.
+/// Room for all lines, with the longest errors and reasons.
+const LENGTH: usize = 4096;
+
+/// Tries everything and prints the lines, in one write: whoever has read the one that he looks for may close the pipe.
+/// Returns the exit status.
 pub fn run() -> u32 {
     children::prepare();
     signals::block(ME, 0);
     signals::handle(ME, SIGALRM, Some(on_alarm));
     signals::send_alarms(ME, BETWEEN_ALARMS);
-    say_system();
 
+    let mut memory = [0; LENGTH];
+    let mut lines = Buffer::new(&mut memory);
+    put_system(&mut lines);
     let mut child = Child::make(0).unwrap_or_else(|error| ME.fail(error));
-    let status = try_all(&mut child);
+    let status = try_all(&mut child, &mut lines);
     child.end();
+    write_all(Fd::STDOUT, lines.finish().unwrap_or_default())
+        .unwrap_or_else(|error| ME.fail(error));
     if child.bad_end != Ended::WELL {
         return tell_ended(messages::THE_TARGET, child.bad_end);
     }
@@ -103,8 +112,13 @@ pub fn run() -> u32 {
 /// The handler of SIGALRM, here and in the children: the signal only interrupts a call.
 extern "C" fn on_alarm(_: i32) {}
 
-/// Prints the system's name, release and machine.
-fn say_system() {
+/// Puts a line.
+fn put(lines: &mut Buffer, template: Text, args: &[Arg]) {
+    lines.put_message(messages::EMPTY, &Message { template, args });
+}
+
+/// Puts the system's name, release and machine.
+fn put_system(lines: &mut Buffer) {
     let mut system = Utsname::ZERO;
     sys::uname(&mut system).or_fail(ME);
     let names = [&system.sysname, &system.release, &system.machine];
@@ -112,15 +126,15 @@ fn say_system() {
         Some((name, _)) => Arg::Quoted(name),
         None => Arg::Text(messages::EMPTY),
     });
-    ME.say(messages::PROBE_SYSTEM, &args);
+    put(lines, messages::PROBE_SYSTEM, &args);
 }
 
-/// Tries each thing and prints its line. Returns the exit status.
+/// Tries each thing and puts its line. Returns the exit status.
 ///
 /// # Errors
 /// One that says nothing about what this system offers. If a child has ended otherwise than it should, the status
 /// and the error mean nothing.
-fn try_all(child: &mut Child) -> sys::Result<u32> {
+fn try_all(child: &mut Child, lines: &mut Buffer) -> sys::Result<u32> {
     // What stands in the way of each thing: itself, if it failed.
     let mut obstacles = [None; THINGS.len()];
     // The thing after which the child's call no longer waited.
@@ -132,17 +146,17 @@ fn try_all(child: &mut Child) -> sys::Result<u32> {
         }
         let name = Arg::Text(thing.name);
         if let Some(other) = obstacle {
-            ME.try_print(Fd::STDOUT, messages::PROBE_UNTRIED, &[name, Arg::Text(other)])?;
+            put(lines, messages::PROBE_UNTRIED, &[name, Arg::Text(other)]);
         } else {
             let waited = child.waits;
             match child.attempt(thing.attempt) {
-                Ok(()) => ME.try_print(Fd::STDOUT, messages::PROBE_YES, &[name])?,
+                Ok(()) => put(lines, messages::PROBE_YES, &[name]),
                 Err(error) => {
                     child.has_ended();
                     if child.bad_end != Ended::WELL || report::hint(error).is_none() {
                         return Err(error);
                     }
-                    print_no(thing.name, thing.since, error)?;
+                    put_no(lines, thing, error);
                     obstacle = Some(thing.name);
                     if waited && !child.waits {
                         lost = obstacle;
@@ -167,11 +181,11 @@ fn find_obstacle(obstacles: &[Option<Text>], name: Text) -> Option<Text> {
     THINGS.iter().zip(obstacles).find(|(thing, _)| thing.name == name).and_then(|(_, it)| *it)
 }
 
-/// Prints that something does not work: the call that failed, why, and what the program knows of the reason.
-fn print_no(name: Text, since: Text, error: Error) -> sys::Result<()> {
+/// Puts that a thing does not work: the call that failed, why, and what the program knows of the reason.
+fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
     let (before, reason) = match (error.call(), error.errno()) {
-        (_, Errno::EINVAL | Errno::ENOSYS | Errno::EINTR) if !since.is_empty() => {
-            (messages::PROBE_NEEDS_LINUX, since)
+        (_, Errno::EINVAL | Errno::ENOSYS | Errno::EINTR) if !thing.since.is_empty() => {
+            (messages::PROBE_NEEDS_LINUX, thing.since)
         }
         (nr::__NR_seccomp, _) => {
             (messages::PROBE_REASON, report::hint(error).unwrap_or(messages::EMPTY))
@@ -190,8 +204,8 @@ fn print_no(name: Text, since: Text, error: Error) -> sys::Result<()> {
         Errno::NONE => Arg::Text(messages::PROBE_WRONG),
         errno => Arg::Errno(errno),
     };
-    let args = &[Arg::Text(name), call, errno, Arg::Text(before), Arg::Text(reason)];
-    ME.try_print(Fd::STDOUT, messages::PROBE_NO, args)
+    let args = &[Arg::Text(thing.name), call, errno, Arg::Text(before), Arg::Text(reason)];
+    put(lines, messages::PROBE_NO, args);
 }
 
 /// Checks the ID of the waiting call, and that another ID is refused.

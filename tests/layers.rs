@@ -43,8 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "probe",
         &[
-            "abi", "arch", "children", "fmt", "listener", "memory", "messages", "names", "report",
-            "signals", "sys", "target",
+            "abi", "arch", "children", "fmt", "listener", "memory", "messages", "names", "print",
+            "report", "signals", "sys", "target",
         ],
     ),
 ];
