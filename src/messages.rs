@@ -108,7 +108,8 @@ usage: seccomp-notify-min [options] dir...
 
 // The probe: these lines are fixed.
 texts! {
-    PROBE_SYSTEM = c"system: {} {} {}\n";
+    PROBE_SYSTEM = c"system:";
+    PROBE_SYSTEM_NAME = c" {}";
     PROBE_YES = c"{}: yes\n";
     /// The last two arguments are what is known of the reason, and the end of the line.
     PROBE_NO = c"{}: no: {}: {}{}{}";

@@ -98,8 +98,8 @@ pub fn run() -> u32 {
     let mut memory = [0; LENGTH];
     let mut lines = Buffer::new(&mut memory);
     put_system(&mut lines);
-    let mut child = Child::make(0).unwrap_or_else(|error| ME.fail(error));
-    let status = try_all(&mut child, &mut lines);
+    let mut child = Child::NONE;
+    let status = child.make(0).and_then(|()| try_all(&mut child, &mut lines));
     child.end();
     write_all(Fd::STDOUT, lines.finish().unwrap_or_default())
         .unwrap_or_else(|error| ME.fail(error));
@@ -121,12 +121,13 @@ fn put(lines: &mut Buffer, template: Text, args: &[Arg]) {
 fn put_system(lines: &mut Buffer) {
     let mut system = Utsname::ZERO;
     sys::uname(&mut system).or_fail(ME);
-    let names = [&system.sysname, &system.release, &system.machine];
-    let args = names.map(|name| match CStrRef::split_from(name) {
-        Some((name, _)) => Arg::Quoted(name),
-        None => Arg::Text(messages::EMPTY),
-    });
-    put(lines, messages::PROBE_SYSTEM, &args);
+    lines.put_text(messages::PROBE_SYSTEM);
+    for name in [&system.sysname, &system.release, &system.machine] {
+        if let Some((name, _)) = CStrRef::split_from(name) {
+            put(lines, messages::PROBE_SYSTEM_NAME, &[Arg::Quoted(name)]);
+        }
+    }
+    lines.put_text(messages::END_OF_LINE);
 }
 
 /// Tries each thing and puts its line. Returns the exit status.
@@ -329,8 +330,20 @@ struct Child {
 }
 
 impl Child {
-    /// Makes a child that installs its filter with these flags beside `NEW_LISTENER`.
-    fn make(flags: u32) -> sys::Result<Self> {
+    /// Not made yet. There is nothing to end.
+    const NONE: Self = Self {
+        pid: Pid::NOT_VISIBLE,
+        ended: Ended::WELL,
+        bad_end: Ended::WELL,
+        interrupted: 0,
+        socket: Fd(0), // all is 0, which takes no room in the file
+        listener: None,
+        request: Request::ZERO,
+        waits: false,
+    };
+
+    /// Makes the child, which installs its filter with these flags beside `NEW_LISTENER`.
+    fn make(&mut self, flags: u32) -> sys::Result<()> {
         let me = sys::getpid().result()?;
         let mut pair = [Fd(-1); 2];
         sys::socketpair(&mut pair).result()?;
@@ -338,19 +351,11 @@ impl Child {
         match sys::fork().result()? {
             Fork::Child => be_target(flags, me, socket, childs_end),
             Fork::Parent(pid) => {
+                (self.pid, self.ended, self.socket) = (pid, Ended::NOT_YET, socket);
                 // The result is ignored: with a copy of the child's end here, it only takes longer until this
                 // process notices that the child has ended.
                 let _ = sys::close(childs_end).result();
-                Ok(Self {
-                    pid,
-                    ended: Ended::NOT_YET,
-                    bad_end: Ended::WELL,
-                    interrupted: 0,
-                    socket,
-                    listener: None,
-                    request: Request::ZERO,
-                    waits: false,
-                })
+                Ok(())
             }
         }
     }
@@ -379,9 +384,12 @@ impl Child {
         flags: u32,
         attempt: fn(&mut Self) -> sys::Result<()>,
     ) -> sys::Result<()> {
-        let mut other = Self::make(flags)?;
-        let result =
-            other.listen().and_then(|()| other.receive()).and_then(|()| other.attempt(attempt));
+        let mut other = Self::NONE;
+        let result = other
+            .make(flags)
+            .and_then(|()| other.listen())
+            .and_then(|()| other.receive())
+            .and_then(|()| other.attempt(attempt));
         other.end();
         if other.bad_end != Ended::WELL {
             self.bad_end = other.bad_end;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 
+use crate::common::probe::{Lines, THINGS};
 use crate::common::promises::{self, Promise};
 use crate::images::Architecture;
 use crate::machine::Report;
@@ -365,6 +366,23 @@ const CASES: &[Case] = &[
             ended(report, 128 + 31) // SIGSYS
         },
     ),
+    case("probe", "run -p", |kernel, report| probed(kernel, report, &[])),
+    case("probe_by_a_user", "yama 1; as_user /seccomp-notify-min -p; yama 0", |kernel, report| {
+        probed(kernel, report, &[])
+    }),
+    case(
+        "probe_without_proc",
+        "unshare -m sh -c 'umount /proc && exec /seccomp-notify-min -p'; status=$?",
+        |kernel, report| {
+            let no = "no: readlinkat: No such file or directory; needs /proc";
+            probed(kernel, report, &[("proc-mem", no)])
+        },
+    ),
+    case(
+        "probe_by_a_user_where_yama_allows_the_capable",
+        "yama 2; as_user /seccomp-notify-min -p; yama 0",
+        |kernel, report| probed(kernel, report, CLOSED_BY_YAMA),
+    ),
     case(
         "user_where_yama_allows_all",
         "yama 0; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x",
@@ -405,7 +423,7 @@ const CASES: &[Case] = &[
             main_job(report, "/tmp/x")
         },
     ),
-    // Yama's scope 3 cannot be changed any more: these two cases must be the last.
+    // Yama's scope 3 cannot be changed any more: these cases must be the last.
     case(
         "user_where_yama_allows_none",
         "yama 3; as_user /seccomp-notify-min -K /tmp/x /bye; facts /tmp/x",
@@ -418,7 +436,61 @@ const CASES: &[Case] = &[
         found(report, &["/tmp/x: absent"])?;
         refused(report, "ptrace_scope")
     }),
+    case("probe_where_yama_allows_none", "yama 3; run -p", |kernel, report| {
+        probed(kernel, report, CLOSED_BY_YAMA)
+    }),
 ];
+
+/// What Yama forbids, and the errors by the kernel's source: `mm_access()` gives EACCES, which `process_vm_readv(2)` makes
+/// EPERM; `pidfd_getfd(2)` gives EPERM.
+const CLOSED_BY_YAMA: &[(&str, &str)] = &[
+    (
+        "process-vm-readv",
+        "no: process_vm_readv: Operation not permitted; forbidden by a sandbox or ptrace_scope",
+    ),
+    ("proc-mem", "no: openat: Permission denied; forbidden by a sandbox or ptrace_scope"),
+    (
+        "pidfd-getfd",
+        "no: pidfd_getfd: Operation not permitted; forbidden by a sandbox or ptrace_scope",
+    ),
+];
+
+/// What the probe says of a thing that this kernel is too old for, by the kernel's source.
+const TOO_OLD: &[(&str, &str)] = &[
+    // An unknown flag of a known ioctl, and an unknown ioctl.
+    ("add-fd-send", "no: ioctl: Invalid argument; needs Linux 5.14"),
+    ("sync-wake-up", "no: ioctl: Invalid argument; needs Linux 6.6"),
+    // An unknown flag of the filter.
+    ("wait-killable", "no: seccomp: Invalid argument; needs Linux 5.19"),
+    // RECV waits until the alarm.
+    ("end-told", "no: ioctl: Interrupted system call; needs Linux 6.11"),
+];
+
+/// Checks the probe's lines: all that this kernel has works, but for what is `closed` here.
+fn probed(kernel: &Kernel, report: &Report, closed: &[(&str, &str)]) -> Outcome {
+    let machine = kernel.architecture.name;
+    let mut wanted = format!("system: Linux {} {machine}\n", kernel.release);
+    for thing in &THINGS {
+        let is_named = |(name, _): &&(&str, &str)| *name == thing.name;
+        let (major, minor) = thing.since;
+        let said = match closed.iter().find(is_named) {
+            _ if !kernel.since(major, minor) => match TOO_OLD.iter().find(is_named) {
+                Some((_, said)) => said,
+                None => return Err(format!("no kernel here should be too old for {}", thing.name)),
+            },
+            Some((_, said)) => said,
+            None => "yes",
+        };
+        wanted += &format!("{}: {said}\n", thing.name);
+    }
+    silent(report)?;
+    if report.stdout != wanted {
+        return Err(format!("it should print:\n{wanted}"));
+    }
+    let lines = Lines::read(&wanted)?;
+    lines.are_consistent()?;
+    ended(report, lines.status() as u32)
+}
 
 const GONE: &str = "Tracer: response failed with ENOENT; \
     perhaps target process's syscall was interrupted by signal?";
