@@ -469,7 +469,9 @@ const TOO_OLD: &[(&str, &str)] = &[
 /// Checks the probe's lines: all that this kernel has works, but for what is `closed` here.
 fn probed(kernel: &Kernel, report: &Report, closed: &[(&str, &str)]) -> Outcome {
     let machine = kernel.architecture.name;
-    let mut wanted = format!("system: Linux {} {machine}\n", kernel.release);
+    // `uname -r`, then `uname -v`.
+    let release = kernel.release.split(' ').next().unwrap_or_default();
+    let mut wanted = format!("system: Linux {release} {machine}\n");
     for thing in &THINGS {
         let is_named = |(name, _): &&(&str, &str)| *name == thing.name;
         let (major, minor) = thing.since;
