@@ -146,7 +146,8 @@ impl Lines {
 }
 
 impl Said {
-    fn read(said: &str) -> Option<Self> {
+    /// Reads what stands behind a name.
+    pub fn read(said: &str) -> Option<Self> {
         if said == "yes" {
             return Some(Self::Yes);
         }

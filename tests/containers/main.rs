@@ -17,6 +17,9 @@ mod host;
 #[path = "../kernels/matrix.rs"]
 mod matrix;
 #[allow(dead_code)]
+#[path = "../common/probe.rs"]
+mod probe;
+#[allow(dead_code)]
 #[path = "../kernels/transcript.rs"]
 mod transcript;
 
@@ -31,6 +34,7 @@ use tempfile::TempDir;
 
 use host::Ran;
 use matrix::{Cell, Matrix};
+use probe::{Lines, Said, THINGS};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const IMAGE: &str = "localhost/seccomp-notify-min";
@@ -41,22 +45,30 @@ struct Case {
     name: &'static str,
     /// Options of `podman run`. PROFILE is replaced by the directory with the profiles.
     options: &'static [&'static str],
+    arguments: &'static [&'static str],
     check: fn(i32, &str, &str) -> Outcome,
 }
 
 const MAIN_JOB: &[&str] = &["-K", "/tmp/x", "/bye"];
 
 const CASES: &[Case] = &[
-    Case { name: "root", options: &["--tmpfs=/tmp"], check: main_job },
-    Case { name: "ordinary_user", options: &["--tmpfs=/tmp", "--user=1000:1000"], check: main_job },
+    Case { name: "root", options: &["--tmpfs=/tmp"], arguments: MAIN_JOB, check: main_job },
+    Case {
+        name: "ordinary_user",
+        options: &["--tmpfs=/tmp", "--user=1000:1000"],
+        arguments: MAIN_JOB,
+        check: main_job,
+    },
     Case {
         name: "read_only_with_a_tmpfs_on_tmp",
         options: &["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"],
+        arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "no_tmp",
         options: &[],
+        arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
             ended(status, 0)?;
             transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
@@ -65,6 +77,7 @@ const CASES: &[Case] = &[
     Case {
         name: "read_only_without_tmp",
         options: &["--read-only", "--read-only-tmpfs=false"],
+        arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
             ended(status, 0)?;
             transcript::beneath_tmp_fails(stdout, stderr, "No such file or directory")
@@ -73,6 +86,7 @@ const CASES: &[Case] = &[
     Case {
         name: "all_capabilities_dropped",
         options: &["--tmpfs=/tmp", "--cap-drop=all"],
+        arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
@@ -83,11 +97,13 @@ const CASES: &[Case] = &[
             "--cap-drop=all",
             "--security-opt=no-new-privileges",
         ],
+        arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "own_pid_namespace",
         options: &["--tmpfs=/tmp", "--pid=private"],
+        arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
             main_job(status, stdout, stderr)?;
             // Only the runtime's own processes were in the namespace before.
@@ -99,21 +115,69 @@ const CASES: &[Case] = &[
             }
         },
     },
-    Case { name: "hosts_pid_namespace", options: &["--tmpfs=/tmp", "--pid=host"], check: main_job },
+    Case {
+        name: "hosts_pid_namespace",
+        options: &["--tmpfs=/tmp", "--pid=host"],
+        arguments: MAIN_JOB,
+        check: main_job,
+    },
     Case {
         name: "no_seccomp_profile",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=unconfined"],
+        arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "profile_that_refuses_seccomp",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
+        arguments: MAIN_JOB,
         check: refused,
     },
     Case {
         name: "profile_that_does_not_know_seccomp",
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/unknown.json"],
+        arguments: MAIN_JOB,
         check: unknown,
+    },
+    Case {
+        name: "probe",
+        options: &["--tmpfs=/tmp", "--user=1000:1000", "--cap-drop=all"],
+        arguments: &["-p"],
+        check: |status, stdout, _| {
+            let lines = Lines::read(stdout)?;
+            lines.are_consistent()?;
+            ended(status, lines.status())?;
+            // What podman's profile allows: this kernel's features, by its version.
+            let release = nix::sys::utsname::uname().map_err(|errno| errno.to_string())?;
+            let release = release.release().to_string_lossy().into_owned();
+            let numbers: Vec<u32> =
+                release.split(['.', '-']).map_while(|it| it.parse().ok()).collect();
+            for (thing, said) in THINGS.iter().zip(&lines.said) {
+                let is_known = numbers[..2] >= [thing.since.0, thing.since.1][..];
+                if (*said == Said::Yes) != is_known {
+                    return Err(format!("{}: {said:?}", thing.name));
+                }
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "probe_where_the_profile_refuses_seccomp",
+        options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
+        arguments: &["-p"],
+        check: |status, stdout, _| {
+            let lines = Lines::read(stdout)?;
+            lines.are_consistent()?;
+            ended(status, 77)?;
+            match lines.of("listener") {
+                Some(Said::No { call, error, .. })
+                    if call == "seccomp" && error == "Operation not permitted" =>
+                {
+                    Ok(())
+                }
+                other => Err(format!("listener: {other:?}")),
+            }
+        },
     },
 ];
 
@@ -264,7 +328,7 @@ impl Podman {
         let folder = self.dir.path().display().to_string();
         let options: Vec<String> =
             case.options.iter().map(|option| option.replace("PROFILE", &folder)).collect();
-        let ran = self.run(&options, MAIN_JOB)?;
+        let ran = self.run(&options, case.arguments)?;
         let (stdout, stderr) =
             (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         let status = ran.status.code().ok_or("podman was killed")?;

@@ -1,6 +1,7 @@
 //! What must come out in a place, and whether it did. Nothing here starts a process.
 
-use crate::transcript::{self, Expected as Lines};
+use crate::common::probe::{Lines, Said, THINGS};
+use crate::transcript::{self, Expected as Transcript};
 
 /// A hint of the program: the line below the one that names a call and its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub enum Expected {
     Killed(&'static str),
     /// The parent is in another PID namespace than its children; `-K` is given or not.
     OtherNamespace { keep: bool },
+    /// The probe: what does not work there, each with what is said of it. All else works that this kernel has.
+    Probed(&'static [(&'static str, &'static str)]),
     /// The tool ends the program while the tracer waits, and has this status itself.
     Ended(i32),
 }
@@ -99,6 +102,7 @@ impl Expected {
             Self::Twice | Self::Once => &["-K", "-d", SECONDS, path],
             Self::OnceKillable => &["-Kw", "-d", SECONDS, path],
             Self::Report => &["-K", "-b", COUNT, "/etc/refused"],
+            Self::Probed(_) => &["-p"],
             Self::Ended(_) => &["-K", "-d", "30", path],
             Self::OtherNamespace { keep: false } => &[path, "/bye"],
             Self::Works
@@ -114,6 +118,7 @@ impl Expected {
         let status = match self {
             Self::Unsupported(..) | Self::Killed(_) | Self::OtherNamespace { .. } => UNSUPPORTED,
             Self::Ended(status) => *status,
+            Self::Probed(closed) => probe(closed).status(),
             _ => 0,
         };
         if came.status.is_some_and(|came| came != status) {
@@ -143,7 +148,7 @@ impl Expected {
         let whole = |target: &[&str], tracer: &[&str], parent: &[&str], errors: &[&str]| {
             let target = [&[transcript::TARGET_PID], target, &[transcript::TARGET_ENDS]].concat();
             let tracer = [&[transcript::TRACER_PID], tracer].concat();
-            let lines = Lines { target: &target, tracer: &tracer, parent, errors };
+            let lines = Transcript { target: &target, tracer: &tracer, parent, errors };
             transcript::check(came.stdout, came.stderr, &lines)
         };
         let ended = [transcript::ENDED];
@@ -182,7 +187,7 @@ impl Expected {
                 // In the order of the lines this path stands for the one that the target announces.
                 let stdout = came.stdout.replace(&shown, &asked);
                 let error = format!("Target process: mkdir: {error}");
-                let lines = Lines {
+                let lines = Transcript {
                     target: &[transcript::TARGET_PID, &about, transcript::TARGET_ENDS],
                     tracer: &[transcript::TRACER_PID, GOT, &asked],
                     parent: &ended,
@@ -210,6 +215,20 @@ impl Expected {
                 unsupported(came, &line, Hint::Sandbox)
             }
             Self::OtherNamespace { .. } => other_namespace(came),
+            Self::Probed(closed) => {
+                let lines = Lines::read(came.stdout)?;
+                let wanted = probe(closed);
+                if lines.said != wanted.said {
+                    return Err(format!("the lines should say\n  {:?}", wanted.said));
+                }
+                if !came.stderr.is_empty() {
+                    return Err("standard error should be empty".into());
+                }
+                Ok(match closed {
+                    [] => "all that this kernel has".into(),
+                    [first, ..] => format!("{}: {}", first.0, first.1),
+                })
+            }
             Self::Ended(status) => {
                 let last = came.stdout.lines().last().unwrap_or_default();
                 let is_delaying = last.starts_with("Tracer: delaying for 30 seconds: 30");
@@ -220,6 +239,38 @@ impl Expected {
             }
         }
     }
+}
+
+/// What the probe must say: of what is closed there, and of what cannot be tried therefore. This kernel has what its version
+/// says.
+fn probe(closed: &[(&str, &str)]) -> Lines {
+    let release = nix::sys::utsname::uname().expect("uname").release().to_owned();
+    let release = release.to_string_lossy().into_owned();
+    let numbers: Vec<u32> = release.split(['.', '-']).map_while(|it| it.parse().ok()).collect();
+    let mut failed: Vec<&str> = Vec::new();
+    let mut lines = Lines::default();
+    for thing in &THINGS {
+        let mut needs = thing.needs;
+        let mut obstacle = None;
+        while let Some(need) = needs {
+            obstacle = failed.iter().find(|it| **it == need).or(obstacle);
+            needs = THINGS.iter().find(|other| other.name == need).and_then(|it| it.needs);
+        }
+        let said = closed.iter().find(|(name, _)| *name == thing.name).map(|(_, said)| *said);
+        let is_known = numbers[..2] >= [thing.since.0, thing.since.1][..];
+        lines.said.push(match (obstacle, said) {
+            (Some(other), _) => Said::Untried((*other).into()),
+            (None, Some(said)) => {
+                failed.push(thing.name);
+                Said::read(said).expect("a line of the known forms")
+            }
+            (None, None) => {
+                assert!(is_known, "this kernel is too old for the table");
+                Said::Yes
+            }
+        });
+    }
+    lines
 }
 
 /// The report of the measuring mode, and nothing on standard error.

@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::agent::Agent;
 use crate::common::{install_filter, sandbox_filter};
 use crate::expected::Expected::{
-    self, Answered, Ended, Killed, Once, OnceKillable, OtherNamespace, Pretended, Refused, Report,
-    Twice, Unsupported, Works, WorksAndKills,
+    self, Answered, Ended, Killed, Once, OnceKillable, OtherNamespace, Pretended, Probed, Refused,
+    Report, Twice, Unsupported, Works, WorksAndKills,
 };
 use crate::expected::Hint;
 use crate::landlock::{self, Rules};
@@ -48,6 +48,81 @@ pub struct Place {
     pub times: u32,
     pub meanwhile: Option<(Act, When)>,
     pub set_up: SetUp,
+}
+
+/// The probe in some of the places, of which is known what is closed there.
+fn probes() -> Vec<Place> {
+    let probe = |places: Vec<Place>, of: &str, name, closed| {
+        let place = places.into_iter().find(|place| place.name == of);
+        let place = place.unwrap_or_else(|| panic!("no place {of}"));
+        Place { name, ..place }.expect(Probed(closed))
+    };
+    const NO_SECCOMP: &[(&str, &str)] = &[(
+        "listener",
+        "no: seccomp: Function not implemented; \
+         no seccomp in this kernel, sandbox or emulator (qemu-user, valgrind)",
+    )];
+    const BUSY: &[(&str, &str)] =
+        &[("listener", "no: seccomp: Device or resource busy; another supervisor already listens")];
+    const REFUSED: &[(&str, &str)] = &[(
+        "listener",
+        "no: seccomp: Operation not permitted; \
+         a sandbox does not allow a call that this program needs",
+    )];
+    const NO_PROC: &[(&str, &str)] =
+        &[("proc-mem", "no: readlinkat: No such file or directory; needs /proc")];
+    const CLOSED_PROC: &[(&str, &str)] =
+        &[("proc-mem", "no: openat: Permission denied; forbidden by a sandbox or ptrace_scope")];
+    vec![
+        probe(straces(), "strace -f", "strace -f, -p", &[]),
+        probe(
+            bubblewraps(),
+            "bwrap --unshare-all, no /proc",
+            "bwrap --unshare-all, no /proc, -p",
+            NO_PROC,
+        ),
+        probe(
+            bubblewraps(),
+            "bwrap --unshare-all --as-pid-1 --proc /proc",
+            "bwrap --unshare-all --as-pid-1 --proc /proc, -p",
+            &[],
+        ),
+        probe(
+            bubblewraps(),
+            "bwrap --seccomp, seccomp refused",
+            "bwrap --seccomp, seccomp refused, -p",
+            REFUSED,
+        ),
+        probe(
+            lxcs(),
+            "lxc-execute, lxc.seccomp.notify.proxy",
+            "lxc-execute, lxc.seccomp.notify.proxy, -p",
+            BUSY,
+        ),
+        probe(
+            runtimes(),
+            "runc, linux.seccomp.listenerPath",
+            "runc, linux.seccomp.listenerPath, -p",
+            BUSY,
+        ),
+        probe(emulators(), "qemu-x86_64", "qemu-x86_64, -p", NO_SECCOMP),
+        probe(emulators(), "valgrind -q", "valgrind -q, -p", NO_SECCOMP),
+        probe(landlocks(), "Landlock without /proc", "Landlock without /proc, -p", CLOSED_PROC),
+        probe(landlocks(), "Landlock, scopes", "Landlock, scopes, -p", &[]),
+        probe(namespaces(), "unshare --pid", "unshare --pid, -p", &[]),
+        probe(
+            namespaces(),
+            "unshare -Ur, an ordinary user",
+            "unshare -Ur, an ordinary user, -p",
+            &[],
+        ),
+        probe(
+            namespaces(),
+            "chroot, nothing but the program",
+            "chroot, nothing but the program, -p",
+            NO_PROC,
+        ),
+    ]
 }
 
 /// What sets a place up for one run.
@@ -168,6 +243,7 @@ pub fn all() -> Vec<Place> {
         namespaces(),
         wrappers(),
         stops(),
+        probes(),
     ];
     groups.into_iter().flatten().collect()
 }
