@@ -136,9 +136,12 @@ const COMMANDS: &[&str] = &[
 const RECIPES: &[(&str, fn())] = &[
     ("container", the_container_recipes_work),
     ("running-container", the_container_recipes_work),
+    ("features", the_ci_recipes_pass_skip_and_fail_as_they_should),
     ("github", the_ci_recipes_pass_skip_and_fail_as_they_should),
     ("gitlab", the_ci_recipes_pass_skip_and_fail_as_they_should),
     ("latency", the_latency_recipe_measures_both_machines),
+    ("machines", the_machines_recipe_compares_machines),
+    ("probe", the_probe_recipe_prints_all_lines),
     ("signal", the_signal_recipe_takes_a_call_away),
 ];
 
@@ -462,6 +465,7 @@ const MADE: &str = "SUCCESS: mkdir(2) returned";
 #[test]
 fn the_ci_recipes_pass_skip_and_fail_as_they_should() {
     if let Some(clone) = Clone::make() {
+        check_features(&clone);
         check_github(&clone);
         check_gitlab(&clone);
     }
@@ -472,6 +476,23 @@ fn check_empty((status, printed): &(Option<i32>, String)) {
     assert!(*status == Some(1), "{status:?} {printed}");
     for said in ["Read-only file system", "no directory was made"] {
         assert!(printed.contains(said), "{printed}");
+    }
+}
+
+/// The step passes where the features are there, and fails where a sandbox takes them away.
+fn check_features(clone: &Clone) {
+    let steps = steps(&recipe("features"));
+    let [step] = steps.as_slice() else { panic!("this is one step") };
+    let probed = common::program(["-p"]).finish().out();
+    let wanted = ["wait-killable: yes\n", "add-fd-send: yes\n"];
+    assert!(wanted.iter().all(|line| step.contains(line.trim_end())), "{step}");
+    let is_there = wanted.iter().all(|line| probed.contains(line));
+    for (failing, passes) in [(&[][..], is_there), (&[(libc::SYS_seccomp, libc::EPERM)], false)] {
+        let folder = clone.folder();
+        let ran = clone.run(&["bash", "-e"], step, folder.path(), "", failing);
+        let printed = text(&ran.stdout);
+        assert!(printed.contains("\nlistener: "), "{printed}{}", text(&ran.stderr));
+        assert_eq!(ran.status.code(), Some(if passes { 0 } else { 1 }), "{printed}");
     }
 }
 
@@ -532,6 +553,50 @@ fn the_signal_recipe_takes_a_call_away() {
     }
     for line in ["Target process: mkdir: Interrupted system call\n", "target has died!!!"] {
         assert!(err.contains(line), "{err}");
+    }
+}
+
+#[test]
+fn the_probe_recipe_prints_all_lines() {
+    let recipe = recipe("probe");
+    let mut words = recipe.split_whitespace();
+    assert_eq!(words.next(), Some("target/release/seccomp-notify-min"));
+    let outcome = common::program(words).finish();
+    let lines = common::probe::Lines::read(&outcome.out()).expect("the lines");
+    assert!(lines.is_whole(), "{outcome:#?}");
+    assert_eq!(outcome.ended, Ended::Status(lines.status()));
+}
+
+/// Two names of this machine: scripts replace scp and ssh.
+#[test]
+fn the_machines_recipe_compares_machines() {
+    let dir = temp_dir();
+    let home = dir.path().to_str().expect("text");
+    for (name, script) in [
+        (
+            "scp",
+            format!(
+                "[ \"$1\" = -q ]\ncp {} {home}/seccomp-notify-min\n",
+                common::image().display()
+            ),
+        ),
+        ("ssh", format!("shift\ncd {home}\nexec sh -c \"$*\"\n")),
+    ] {
+        let file = dir.path().join(name);
+        fs::write(&file, format!("#!/bin/sh -eu\n{script}")).expect("a file can be written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let path = format!("{home}:{}", std::env::var("PATH").unwrap_or_default());
+    let ran = follow(&recipe("machines"), |command| {
+        command.env("HOSTS", "one two").env("PATH", path);
+    });
+    let printed = text(&ran.stdout);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 2 * (1 + common::probe::THINGS.len()), "{printed}");
+    for pair in lines.chunks(2) {
+        let [one, two] = pair else { panic!("{printed}") };
+        let (one, two) = (one.strip_prefix("one: "), two.strip_prefix("two: "));
+        assert!(one.is_some() && one == two, "{printed}");
     }
 }
 
