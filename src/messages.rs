@@ -111,11 +111,11 @@ texts! {
     PROBE_SYSTEM = c"system:";
     PROBE_SYSTEM_NAME = c" {}";
     PROBE_YES = c"{}: yes\n";
-    /// The last two arguments are what is known of the reason, and the end of the line.
-    PROBE_NO = c"{}: no: {}: {}{}{}";
+    PROBE_NO = c"{}: no: {}: {}";
     PROBE_UNTRIED = c"{}: untried: {}\n";
-    PROBE_REASON = c"; ";
-    PROBE_NEEDS_LINUX = c"; needs Linux ";
+    /// What is known of the reason ends the line, or nothing.
+    PROBE_NEEDS_LINUX = c"; needs Linux {}.{}\n";
+    PROBE_REASON = c"; {}";
     END_OF_LINE = c"\n";
     /// In the place of an error's text.
     PROBE_WRONG = c"wrong result";
@@ -135,15 +135,6 @@ texts! {
     PROC_MEM = c"proc-mem";
     PIDFD_GETFD = c"pidfd-getfd";
     PID_VISIBLE = c"pid-visible";
-
-    LINUX_5_5 = c"5.5\n";
-    LINUX_5_6 = c"5.6\n";
-    LINUX_5_7 = c"5.7\n";
-    LINUX_5_9 = c"5.9\n";
-    LINUX_5_14 = c"5.14\n";
-    LINUX_5_19 = c"5.19\n";
-    LINUX_6_6 = c"6.6\n";
-    LINUX_6_11 = c"6.11\n";
 }
 
 // The report of the measuring mode, as perf(1) prints its own.

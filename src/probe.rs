@@ -33,50 +33,71 @@ const BETWEEN_ALARMS: u32 = 20_000;
 /// After so many alarms a child that is alive is waited for no longer: two seconds, since the machine may be busy.
 const PATIENCE: u32 = 100;
 
-/// The path of every notified call. If the kernel makes the call, it answers EEXIST, and nothing changes.
-const PATH: CStrRef = CStrRef::new(c"/././.");
-/// The number of bytes of [`PATH`], its NUL included.
-const PATH_LENGTH: usize = 7;
+/// The path of every notified call, with its NUL. If the kernel makes the call, it answers EEXIST, and nothing changes.
+const PATH: [u8; 7] = *b"/././.\0";
 /// The value that the notified call returns if the supervisor makes it up. The kernel's own is 0.
 const VALUE: u32 = 2019;
 
 /// Something that a supervisor may want.
 struct Thing {
     name: Text,
-    /// Another thing, without which this one cannot be tried.
-    needs: Text,
-    /// The version of Linux that brought it; empty if that is 5.0 or older.
-    since: Text,
+    /// What it cannot be tried without.
+    needs: Part,
+    /// What others have only if this works.
+    gives: Part,
+    /// The first Linux that has it, if that is later than 5.0.
+    since: Option<(u8, u8)>,
     attempt: fn(&mut Child) -> sys::Result<()>,
+}
+
+/// A part of what a supervisor does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// None.
+    Nothing,
+    /// The listener.
+    Listener,
+    /// A call that waits for its answer.
+    Call,
+    /// An answer that arrives.
+    Answer,
+    /// A descriptor in the child.
+    Descriptor,
+    /// The child's memory: one of two things is enough.
+    Memory,
 }
 
 /// All things, in the order of their lines. They are tried with one child, but for those that want a child of their
 /// own.
-const THINGS: &[Thing] = &[
-    thing(messages::LISTENER, messages::EMPTY, messages::EMPTY, Child::listen),
-    thing(messages::RECEIVE, messages::LISTENER, messages::EMPTY, Child::receive),
-    thing(messages::ID_VALID, messages::RECEIVE, messages::EMPTY, try_id_valid),
-    thing(messages::SEND, messages::RECEIVE, messages::EMPTY, try_send),
-    thing(messages::CONTINUE, messages::RECEIVE, messages::LINUX_5_5, try_continue),
-    thing(messages::ADD_FD, messages::RECEIVE, messages::LINUX_5_9, try_add_fd),
-    thing(messages::ADD_FD_SEND, messages::ADD_FD, messages::LINUX_5_14, try_add_fd_send),
-    thing(messages::THREAD_SYNC, messages::RECEIVE, messages::LINUX_5_7, try_thread_sync),
-    thing(messages::WAIT_KILLABLE, messages::SEND, messages::LINUX_5_19, try_wait_killable),
-    thing(messages::SYNC_WAKE_UP, messages::LISTENER, messages::LINUX_6_6, try_sync_wake_up),
-    thing(messages::END_TOLD, messages::RECEIVE, messages::LINUX_6_11, try_end_told),
-    thing(messages::PROCESS_VM_READV, messages::RECEIVE, messages::EMPTY, try_process_vm_readv),
-    thing(messages::PROC_MEM, messages::RECEIVE, messages::EMPTY, try_proc_mem),
-    thing(messages::PIDFD_GETFD, messages::RECEIVE, messages::LINUX_5_6, try_pidfd_getfd),
-    thing(messages::PID_VISIBLE, messages::RECEIVE, messages::EMPTY, try_pid_visible),
-];
+const THINGS: [Thing; 15] = {
+    use Part::{Answer, Call, Descriptor, Listener, Memory, Nothing};
+    [
+        thing(messages::LISTENER, Nothing, Listener, None, Child::listen),
+        thing(messages::RECEIVE, Listener, Call, None, Child::receive),
+        thing(messages::ID_VALID, Call, Nothing, None, try_id_valid),
+        thing(messages::SEND, Call, Answer, None, try_send),
+        thing(messages::CONTINUE, Call, Nothing, Some((5, 5)), try_continue),
+        thing(messages::ADD_FD, Call, Descriptor, Some((5, 9)), try_add_fd),
+        thing(messages::ADD_FD_SEND, Descriptor, Nothing, Some((5, 14)), try_add_fd_send),
+        thing(messages::THREAD_SYNC, Call, Nothing, Some((5, 7)), try_thread_sync),
+        thing(messages::WAIT_KILLABLE, Answer, Nothing, Some((5, 19)), try_wait_killable),
+        thing(messages::SYNC_WAKE_UP, Listener, Nothing, Some((6, 6)), try_sync_wake_up),
+        thing(messages::END_TOLD, Call, Nothing, Some((6, 11)), try_end_told),
+        thing(messages::PROCESS_VM_READV, Call, Memory, None, try_process_vm_readv),
+        thing(messages::PROC_MEM, Call, Memory, None, try_proc_mem),
+        thing(messages::PIDFD_GETFD, Call, Nothing, Some((5, 6)), try_pidfd_getfd),
+        thing(messages::PID_VISIBLE, Call, Nothing, None, try_pid_visible),
+    ]
+};
 
 const fn thing(
     name: Text,
-    needs: Text,
-    since: Text,
+    needs: Part,
+    gives: Part,
+    since: Option<(u8, u8)>,
     attempt: fn(&mut Child) -> sys::Result<()>,
 ) -> Thing {
-    Thing { name, needs, since, attempt }
+    Thing { name, needs, gives, since, attempt }
 }
 
 /// Fails if the call with this number succeeded, but what it did is wrong.
@@ -136,22 +157,21 @@ fn put_system(lines: &mut Buffer) {
 /// One that says nothing about what this system offers. If a child has ended otherwise than it should, the status
 /// and the error mean nothing.
 fn try_all(child: &mut Child, lines: &mut Buffer) -> sys::Result<u32> {
-    // What stands in the way of each thing: itself, if it failed.
-    let mut obstacles = [None; THINGS.len()];
-    // The thing after which the child's call no longer waited.
-    let mut lost = None;
-    for (thing, place) in THINGS.iter().zip(0..) {
-        let mut obstacle = find_obstacle(&obstacles, thing.needs);
-        if thing.needs == messages::RECEIVE {
-            obstacle = obstacle.or(lost);
-        }
+    // For each part the thing that failed, so that the part is missing. Nothing is never missing.
+    let mut obstacles = [None; Part::Memory as usize + 1];
+    let mut memory = false;
+    for thing in &THINGS {
         let name = Arg::Text(thing.name);
+        let mut obstacle = obstacles.get(thing.needs as usize).copied().flatten();
         if let Some(other) = obstacle {
             put(lines, messages::PROBE_UNTRIED, &[name, Arg::Text(other)]);
         } else {
             let waited = child.waits;
             match child.attempt(thing.attempt) {
-                Ok(()) => put(lines, messages::PROBE_YES, &[name]),
+                Ok(()) => {
+                    put(lines, messages::PROBE_YES, &[name]);
+                    memory |= thing.gives == Part::Memory;
+                }
                 Err(error) => {
                     child.has_ended();
                     if child.bad_end != Ended::WELL || report::hint(error).is_none() {
@@ -160,53 +180,48 @@ fn try_all(child: &mut Child, lines: &mut Buffer) -> sys::Result<u32> {
                     put_no(lines, thing, error);
                     obstacle = Some(thing.name);
                     if waited && !child.waits {
-                        lost = obstacle;
+                        // The child's call is gone, and none has come.
+                        obstacles[Part::Call as usize] = obstacle;
                     }
                 }
             }
         }
-        if let Some(it) = obstacles.get_mut(place) {
-            *it = obstacle;
+        if obstacle.is_some() && thing.gives != Part::Nothing {
+            obstacles[thing.gives as usize] = obstacle;
         }
     }
-    let works = |name| find_obstacle(&obstacles, name).is_none();
     // Whoever can send can receive.
-    if works(messages::SEND) && (works(messages::PROCESS_VM_READV) || works(messages::PROC_MEM)) {
+    if memory && obstacles[Part::Answer as usize].is_none() {
         return Ok(status::SUCCESS);
     }
     Ok(status::UNSUPPORTED)
 }
 
-/// What stands in the way of the thing with this name.
-fn find_obstacle(obstacles: &[Option<Text>], name: Text) -> Option<Text> {
-    THINGS.iter().zip(obstacles).find(|(thing, _)| thing.name == name).and_then(|(_, it)| *it)
-}
-
 /// Puts that a thing does not work: the call that failed, why, and what the program knows of the reason.
 fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
-    let (before, reason) = match (error.call(), error.errno()) {
-        (_, Errno::EINVAL | Errno::ENOSYS | Errno::EINTR) if !thing.since.is_empty() => {
-            (messages::PROBE_NEEDS_LINUX, thing.since)
-        }
-        (nr::__NR_seccomp, _) => {
-            (messages::PROBE_REASON, report::hint(error).unwrap_or(messages::EMPTY))
-        }
-        (nr::__NR_readlinkat | nr::__NR_openat, Errno::ENOENT | Errno::ENOTDIR) => {
-            (messages::PROBE_REASON, messages::HINT_PROC)
-        }
-        (
-            nr::__NR_process_vm_readv | nr::__NR_openat | nr::__NR_pread64 | nr::__NR_pidfd_getfd,
-            Errno::EPERM | Errno::EACCES,
-        ) => (messages::PROBE_REASON, messages::HINT_MEMORY),
-        _ => (messages::EMPTY, messages::END_OF_LINE),
-    };
     let call = Arg::Text(names::call(error.call()));
     let errno = match error.errno() {
         Errno::NONE => Arg::Text(messages::PROBE_WRONG),
         errno => Arg::Errno(errno),
     };
-    let args = &[Arg::Text(thing.name), call, errno, Arg::Text(before), Arg::Text(reason)];
-    put(lines, messages::PROBE_NO, args);
+    put(lines, messages::PROBE_NO, &[Arg::Text(thing.name), call, errno]);
+    let is_unknown = matches!(error.errno(), Errno::EINVAL | Errno::ENOSYS | Errno::EINTR);
+    if let (true, Some((major, minor))) = (is_unknown, thing.since) {
+        let version = &[Arg::Dec(major.into()), Arg::Dec(minor.into())];
+        return put(lines, messages::PROBE_NEEDS_LINUX, version);
+    }
+    let hint = match (error.call(), error.errno()) {
+        (nr::__NR_seccomp, _) => report::hint(error).unwrap_or(messages::EMPTY),
+        (nr::__NR_readlinkat | nr::__NR_openat, Errno::ENOENT | Errno::ENOTDIR) => {
+            messages::HINT_PROC
+        }
+        (
+            nr::__NR_process_vm_readv | nr::__NR_openat | nr::__NR_pread64 | nr::__NR_pidfd_getfd,
+            Errno::EPERM | Errno::EACCES,
+        ) => messages::HINT_MEMORY,
+        _ => return lines.put_text(messages::END_OF_LINE),
+    };
+    put(lines, messages::PROBE_REASON, &[Arg::Text(hint)]);
 }
 
 /// Checks the ID of the waiting call, and that another ID is refused.
@@ -494,9 +509,9 @@ impl Child {
         call: u32,
     ) -> sys::Result<()> {
         let notif = &self.request.notif;
-        let mut bytes = [0; PATH_LENGTH];
+        let mut bytes = [0; PATH.len()];
         read(Pid(notif.pid), &mut bytes, notif.data.args[arch::PATH_INDEX])?;
-        check(CStrRef::split_from(&bytes).is_some_and(|(path, _)| path == PATH), call)
+        check(bytes == PATH, call)
     }
 
     /// Whether the child has ended.
@@ -545,9 +560,8 @@ fn make_calls(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> sys::Resu
     sys::sendmsg(socket, listener)?;
     sys::close(listener).result()?;
 
-    // A copy: this address means something else in the parent.
-    let mut path = [0; PATH_LENGTH];
-    Buffer::new(&mut path).put_text(PATH);
+    // A copy on the stack: in the parent, its address means something else.
+    let path = PATH;
     let Some((path, _)) = CStrRef::split_from(&path) else { return Ok(()) };
     let mut returned = 0;
     loop {
