@@ -265,6 +265,46 @@ fn lines_that_cannot_be_printed_are_a_failure() {
     assert_eq!(run.finish().ended, Ended::Status(1));
 }
 
+#[test]
+fn the_documents_name_each_thing_and_the_linux_that_brought_it() {
+    let readme = common::document::read("README.md");
+    let (_, table) = readme.split_once("| `system: …` |").expect("the table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let page = common::document::read("seccomp-notify-min.1");
+    let (_, list) = page.split_once(".Ss The probe\n").expect("the section");
+    let (list, _) = list.split_once("\n.Sh ").expect("its end");
+    // Each thing with its version, if that is later than the first of all.
+    let (mut in_table, mut in_list) = (Vec::new(), Vec::new());
+    for row in table.lines().skip(1) {
+        let [_, names, _, linux, _] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("a row: {row}")
+        };
+        for name in names.split('`').filter_map(|name| name.strip_suffix(": …")) {
+            in_table.push((name.to_owned(), linux.trim().to_owned()));
+        }
+    }
+    for item in list.split("\n.It Cm ").skip(1) {
+        let (name, text) = item.split_once('\n').expect("a text");
+        let linux = text.split_once("; ").map_or("", |(_, rest)| rest);
+        let linux = linux.split_once(".\n").map_or(linux, |(linux, _)| linux);
+        in_list.push((name.to_owned(), linux.trim_end_matches('.').to_owned()));
+    }
+    let names = |pairs: &[(String, String)]| -> Vec<String> {
+        pairs.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let wanted: Vec<_> = THINGS.iter().map(|thing| thing.name.to_owned()).collect();
+    assert_eq!(names(&in_table), wanted, "README.md");
+    assert_eq!(names(&in_list), wanted, "the manual page");
+    for (thing, ((_, table), (_, list))) in THINGS.iter().zip(in_table.iter().zip(&in_list)) {
+        let (major, minor) = thing.since;
+        let linux = format!("{major}.{minor}");
+        for (said, document) in [(table, "README.md"), (list, "the manual page")] {
+            let may_be_empty = thing.since == (5, 0) && said.is_empty();
+            assert!(*said == linux || may_be_empty, "{document}, {}: {said:?}", thing.name);
+        }
+    }
+}
+
 // ---- Under a sandbox
 
 const HINT: &str = "a sandbox does not allow a call that this program needs";
