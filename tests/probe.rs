@@ -551,6 +551,7 @@ const HARMLESS: &[(&[Role], &str, &[i32], &str)] = &[
     (&CHILDREN, "", &[EINTR], "the call is made again"),
     (&[Role::Parent], "write(1)", &[EAGAIN], "made again when there is room"),
     (&[Role::Parent], "exit_group", &ERRORS, "made again: there is nothing else to do"),
+    (&[Role::Parent], "getpid", &ERRORS, "at the end: only the machine's first process waits for its console"),
     (&[Role::Parent], "nanosleep", &ERRORS, "it only gives a signal time to arrive"),
     (&[Role::Parent], "close(socket)", &ERRORS, "it only takes longer to notice the child's end"),
     (&[Role::Parent], "ioctl(RECV)", &[ENOENT], "a call went away: the next one is waited for, or none is left"),
