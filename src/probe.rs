@@ -110,6 +110,7 @@ const LENGTH: usize = 4096;
 
 /// Tries everything and prints the lines, in one write: whoever has read the one that he looks for may close the pipe.
 /// Returns the exit status.
+#[inline(never)] // inlined, its buffer would be a part of every run's stack
 pub fn run() -> u32 {
     children::prepare();
     signals::block(ME, 0);
