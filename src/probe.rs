@@ -273,7 +273,7 @@ fn try_wait_killable(child: &mut Child) -> sys::Result<()> {
 
 /// Sets the listener's flag.
 fn try_sync_wake_up(child: &mut Child) -> sys::Result<()> {
-    child.listener()?.wake_synchronously()
+    child.listener().and_then(|listener| listener.wake_synchronously())
 }
 
 /// Waits for a notification when the only process under the filter has ended.
@@ -543,17 +543,21 @@ impl Child {
 
 /// What a child does: it makes calls until one fails, and tells the error.
 fn be_target(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> ! {
-    let mut status = status::CHILD_FAILED;
-    if let Err(error) = make_calls(flags, parent, parents_end, socket)
-        && sys::write(socket, &error.to_bytes()).result().is_ok()
-    {
-        status = status::SUCCESS;
-    }
-    sys::exit_group(status)
+    let Err(error) = make_calls(flags, parent, parents_end, socket);
+    let told = sys::write(socket, &error.to_bytes()).result();
+    sys::exit_group(if told.is_ok() { status::SUCCESS } else { status::CHILD_FAILED })
 }
 
 /// Installs the filter, sends the listener away and makes the notified call again and again.
-fn make_calls(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> sys::Result<()> {
+///
+/// # Errors
+/// The first error of a call, or any but EEXIST of the notified one.
+fn make_calls(
+    flags: u32,
+    parent: Pid,
+    parents_end: Fd,
+    socket: Fd,
+) -> sys::Result<core::convert::Infallible> {
     sys::prctl(Operation::SET_PDEATHSIG, SIGKILL).result()?;
     // If the parent had ended before, the other end is closed now, and the message cannot be sent.
     sys::close(parents_end).result()?;
@@ -563,7 +567,9 @@ fn make_calls(flags: u32, parent: Pid, parents_end: Fd, socket: Fd) -> sys::Resu
 
     // A copy on the stack: in the parent, its address means something else.
     let path = PATH;
-    let Some((path, _)) = CStrRef::split_from(&path) else { return Ok(()) };
+    let Some((path, _)) = CStrRef::split_from(&path) else {
+        return Err(Error::new(arch::NOTIFIED, Errno::ENAMETOOLONG));
+    };
     let mut returned = 0;
     loop {
         returned = match sys::mkdir(path, returned).once() {

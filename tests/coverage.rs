@@ -65,6 +65,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("tracer.rs", "read < length", OTHER_MEMORY),
     ("tracer.rs", "Ok(Path::Unreadable(Errno::ENAMETOOLONG))", OTHER_MEMORY),
     ("tracer.rs", "self.options.count.is_none()", "inlined where a delay or an unreadable path is told: no test measures there"),
+    ("probe.rs", "listener()", "nothing that needs the listener is tried without it"),
+    ("probe.rs", "match sys::recvmsg_once(self.socket)? {", "the child has ended, and what it told or the end of the stream is there"),
     ("tracer.rs", "Received::NoDescriptor", "the tracer has just closed a descriptor, so there is room for the listener; a security module might withhold it"),
 ];
 

@@ -71,7 +71,7 @@ fn here_each_thing_works_that_this_kernel_has() {
     }
 }
 
-/// The quickest of some runs, so that what else the machine does does not count. A run has some two hundred calls and takes
+/// The quickest of some runs, so that what else the machine does does not count. A run has some hundred and forty calls and takes
 /// three milliseconds on a machine of 2020. Before Linux 6.11 up to two alarms, 40 ms, are waited for.
 #[test]
 fn it_takes_less_than_a_tenth_of_a_second() {
@@ -430,6 +430,7 @@ fn a_call_that_is_refused_with_whatever_errno_is_told_in_the_right_line() {
         EIO,
         ENOENT,
         ENODEV,
+        ENOTDIR,
         ESRCH,
         EFAULT,
         EBADF,
@@ -509,10 +510,15 @@ fn a_call_that_only_claims_success_is_told() {
         (Call::new(Role::Parent, "ioctl(ADDFD)", 1), Side::Entry, "add-fd"),
         (Call::new(Role::Parent, "process_vm_readv", 1), Side::Entry, "process-vm-readv"),
         (Call::new(Role::Parent, "pread64(/proc/PID/mem)", 1), Side::Entry, "proc-mem"),
+        // The two that look whether the end of the child is told.
+        (Call::new(Role::Parent, "ioctl(RECV)", 10), Side::Entry, "end-told"),
+        (Call::new(Role::Parent, "ioctl(RECV)", 11), Side::Entry, "end-told"),
     ] {
         let moment = Moment { call, side };
         let shown = moment.to_string();
-        let outcome = run(&[(When::Once(moment), Action::Return(0))]);
+        // An alarm makes one more call of RECV, and the number is another one's then.
+        let outcome = (0..5).map(|_| run(&[(When::Once(moment.clone()), Action::Return(0))]));
+        let outcome = outcome.min_by_key(|outcome| outcome.calls.len()).expect("some");
         assert_eq!(outcome.done, [1], "{shown}");
         let lines = Lines::read(&String::from_utf8_lossy(&outcome.out)).unwrap();
         lines.are_consistent().unwrap_or_else(|why| panic!("{shown}: {why}: {lines:#?}"));
