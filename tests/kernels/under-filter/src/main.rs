@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+use core::ptr::NonNull;
 use core::slice;
 
 use seccomp_notify_min::filter::{Action, LENGTH, program};
@@ -21,7 +22,11 @@ const SECCOMP_SET_MODE_FILTER: usize = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER: usize = 1 << 3;
 const F_SETFD: usize = 2;
 
-extern "C" fn entry(stack: *const usize) -> ! {
+/// # Safety
+///
+/// `stack` is the stack pointer with which the kernel entered the program.
+unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
+    let stack = stack.as_ptr().cast_const();
     // SAFETY: the kernel enters with argc, the arguments' addresses, a null, the environment's
     // addresses and a null on the stack.
     unsafe {

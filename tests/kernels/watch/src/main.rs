@@ -16,7 +16,7 @@
 #![no_main]
 
 use core::mem::MaybeUninit;
-use core::ptr::null;
+use core::ptr::{NonNull, null};
 
 use seccomp_notify_min::start;
 use syscalls::{Sysno, raw_syscall};
@@ -95,7 +95,11 @@ static mut BUFFER: [u8; 1 << 20] = [0; 1 << 20];
 const ARGUMENTS: usize = 1000;
 static mut ARGV: [usize; ARGUMENTS] = [0; ARGUMENTS];
 
-extern "C" fn entry(stack: *const usize) -> ! {
+/// # Safety
+///
+/// `stack` is the stack pointer with which the kernel entered the program.
+unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
+    let stack = stack.as_ptr().cast_const();
     // SAFETY: the kernel enters with argc, the arguments' addresses and a null on the stack.
     unsafe {
         if *stack == 2 {
