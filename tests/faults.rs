@@ -60,13 +60,14 @@ const fn harmless(
 #[rustfmt::skip]
 const HARMLESS: &[Harmless] = {
     use Effect::{Becomes, Killed, None, NotNotified, Returned};
-    use Role::{Target, Tracer};
+    use Role::{Parent, Target, Tracer};
     const ALL: &[Role] = &Role::ALL;
     &[
         harmless(ALL, "", &[EINTR], None, "the call is made again"),
         harmless(ALL, "write(1)", &[EAGAIN], None, "made again when the file is ready"),
         harmless(&[Target], "write(2)", &[EAGAIN], None, "made again when the file is ready"),
         harmless(ALL, "exit_group", &ERRORS, None, "made again: there is nothing else to do"),
+        harmless(&[Parent], "getpid", &ERRORS, None, "at the end: only the machine's first process waits for its console"),
 
         harmless(&[Target], "prctl(DUMPABLE)", &ERRORS, None, "only needed if the program's file is unreadable; then the tracer reports it"),
         harmless(&[Target], "prctl(PTRACER)", &ERRORS, None, "only needed with Yama; then the tracer reports it"),
