@@ -39,7 +39,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         qemu_package: "qemu-system-x86",
         console: "ttyS0",
         foreign: Ok("i386"),
-        budget: 19_820,
+        budget: 19_760,
     },
     Architecture {
         name: "aarch64",
