@@ -54,7 +54,8 @@ impl Ended {
     }
 
     /// The signal that ended it; 0 if it ended by itself.
-    fn signal(self) -> u32 {
+    #[must_use]
+    pub fn signal(self) -> u32 {
         self.0 & 0x7f
     }
 

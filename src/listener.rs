@@ -99,4 +99,12 @@ impl Listener {
     pub fn send(&self, response: &Response) -> sys::Result<()> {
         sys::ioctl_send(self.buffers_fit, self.fd, response).result()
     }
+
+    /// Closes it.
+    ///
+    /// # Errors
+    /// As `close(2)`.
+    pub fn close(self) -> sys::Result<()> {
+        sys::close(self.fd).result()
+    }
 }

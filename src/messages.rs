@@ -119,6 +119,7 @@ texts! {
     END_OF_LINE = c"\n";
     /// In the place of an error's text.
     PROBE_WRONG = c"wrong result";
+    PROBE_KILLED = c"killed by signal 31";
 
     LISTENER = c"listener";
     RECEIVE = c"receive";

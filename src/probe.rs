@@ -11,7 +11,7 @@ use crate::abi::{
     Request, Response, SECCOMP_ADDFD_FLAG_SEND, SECCOMP_ADDFD_FLAG_SETFD,
     SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGALRM, SIGKILL,
-    Timespec, Utsname, WNOHANG, nr, seccomp_notif_addfd,
+    SIGSYS, Timespec, Utsname, WNOHANG, nr, seccomp_notif_addfd,
 };
 use crate::arch;
 use crate::children::{self, Ended, tell_ended};
@@ -34,9 +34,9 @@ const BETWEEN_ALARMS: u32 = 20_000;
 const PATIENCE: u32 = 100;
 
 /// The path of every notified call, with its NUL. If the kernel makes the call, it answers EEXIST, and nothing changes.
-const PATH: [u8; 7] = *b"/././.\0";
+const PATH: [u8; 2] = *b"/\0";
 /// The value that the notified call returns if the supervisor makes it up. The kernel's own is 0.
-const VALUE: u32 = 2019;
+const VALUE: u32 = 2_019_000_000;
 
 /// Something that a supervisor may want.
 struct Thing {
@@ -203,6 +203,7 @@ fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
     let call = Arg::Text(names::call(error.call()));
     let errno = match error.errno() {
         Errno::NONE => Arg::Text(messages::PROBE_WRONG),
+        Errno::KILLED => Arg::Text(messages::PROBE_KILLED),
         errno => Arg::Errno(errno),
     };
     put(lines, messages::PROBE_NO, &[Arg::Text(thing.name), call, errno]);
@@ -212,6 +213,7 @@ fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
         return put(lines, messages::PROBE_NEEDS_LINUX, version);
     }
     let hint = match (error.call(), error.errno()) {
+        (_, Errno::KILLED) => messages::HINT_SANDBOX,
         (nr::__NR_seccomp, _) => report::hint(error).unwrap_or(messages::EMPTY),
         (nr::__NR_readlinkat | nr::__NR_openat, Errno::ENOENT | Errno::ENOTDIR) => {
             messages::HINT_PROC
@@ -237,7 +239,7 @@ fn try_id_valid(child: &mut Child) -> sys::Result<()> {
 
 /// Makes up what the call returns.
 fn try_send(child: &mut Child) -> sys::Result<()> {
-    child.answer(VALUE, 0, VALUE)
+    child.answer(VALUE, 0, MADE_UP)
 }
 
 /// Lets the call go on in the kernel.
@@ -254,7 +256,7 @@ fn try_add_fd(child: &mut Child) -> sys::Result<()> {
 /// The same, and the call returns the descriptor's number without a further answer.
 fn try_add_fd_send(child: &mut Child) -> sys::Result<()> {
     child.add_fd(SECCOMP_ADDFD_FLAG_SEND)?;
-    child.expect(child.socket.0.cast_unsigned() | CLOSED)
+    child.expect(NUMBER | CLOSED)
 }
 
 /// Installs the filter for all threads.
@@ -303,11 +305,30 @@ fn try_proc_mem(child: &mut Child) -> sys::Result<()> {
     child.read_path(memory::read_file, nr::__NR_pread64)
 }
 
-/// Fetches a descriptor of the child.
+/// Fetches a descriptor of the child. That is done by a process of its own, since it is killed for it where a sandbox
+/// kills for what debuggers do (systemd's @system-service).
 fn try_pidfd_getfd(child: &mut Child) -> sys::Result<()> {
     let process = sys::pidfd_open(child.pid).result()?;
-    sys::pidfd_getfd(process, Fd::STDOUT).result()?;
-    Ok(())
+    let forked = sys::fork().result();
+    if let Ok(Fork::Child) = forked {
+        let fetched = sys::pidfd_getfd(process, Fd::STDOUT).result();
+        sys::exit_group(fetched.map_or_else(|error| error.errno().number(), |_| status::SUCCESS))
+    }
+    sys::close(process).result()?;
+    let mut ended = Ended::NOT_YET;
+    if let Fork::Parent(pid) = forked? {
+        ended.wait(pid, 0);
+    }
+    let errno = match ended.exit_status() {
+        Some(status::SUCCESS) => return Ok(()),
+        Some(number) => Errno::new(number),
+        None if ended.signal() == SIGSYS => Errno::KILLED,
+        None => {
+            child.bad_end = ended;
+            Errno::NONE
+        }
+    };
+    Err(Error::new(nr::__NR_pidfd_getfd, errno))
 }
 
 /// Looks whom the notification names.
@@ -321,12 +342,19 @@ fn pause(nanoseconds: u32) {
     let _ = sys::nanosleep(&mut time).once();
 }
 
-// What a child tells of its call: the value that it returned, or a bit for the kernel's own answer, and a bit.
+// What a child tells of its call, as a mode: without the set-ID bits, which a sandbox may refuse (systemd's
+// RestrictSUIDSGID).
 
-/// The call was made by the kernel, and failed with EEXIST.
-const EXISTS: u32 = 1 << 30;
-/// A descriptor was there after the call, and was closed.
-const CLOSED: u32 = 1 << 31;
+/// It returned [`VALUE`].
+const MADE_UP: u32 = 1;
+/// It returned the number of the descriptor that the parent puts there.
+const NUMBER: u32 = 2;
+/// The kernel made it, and it failed with EEXIST.
+const EXISTS: u32 = 4;
+/// It returned something else.
+const OTHER: u32 = 8;
+/// Besides, there was that descriptor after the call, and it was closed.
+const CLOSED: u32 = 16;
 
 /// A child of the probe: a target.
 struct Child {
@@ -526,11 +554,17 @@ impl Child {
         self.ended != Ended::NOT_YET
     }
 
-    /// Ends the child, if it has not ended, and waits for it.
+    /// Ends the child, if it was made and has not ended, waits for it, and closes what belongs to it.
     fn end(&mut self) {
+        if self.pid == Pid::NOT_VISIBLE {
+            return;
+        }
         if !self.has_ended() {
             self.kill();
         }
+        // The results are ignored: a descriptor that stays open only takes room.
+        let _ = sys::close(self.socket).result();
+        let _ = self.listener.map(Listener::close);
     }
 
     /// Ends the child and waits for it.
@@ -573,7 +607,9 @@ fn make_calls(
     let mut returned = 0;
     loop {
         returned = match sys::mkdir(path, returned).once() {
-            Ok(value) => value as u32,
+            Ok(value) if value == VALUE as usize => MADE_UP,
+            Ok(value) if value == parents_end.0 as usize => NUMBER,
+            Ok(_) => OTHER,
             Err(error) if error.is(Errno::EEXIST) => EXISTS,
             Err(error) => return Err(error),
         };

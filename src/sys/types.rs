@@ -81,6 +81,9 @@ impl Errno {
     /// In the place of an error: the call succeeded, and did something wrong.
     pub const NONE: Self = Self(0);
 
+    /// In the place of an error: the kernel killed the process for the call (SIGSYS).
+    pub const KILLED: Self = Self(4096);
+
     /// The error with this number.
     #[must_use]
     pub const fn new(number: u32) -> Self {

@@ -73,6 +73,8 @@ pub enum Role {
     /// The probe has more children; its first two have the roles of target and tracer here.
     ThirdChild,
     FourthChild,
+    /// It fetches a descriptor, and has no filter.
+    FifthChild,
 }
 
 impl Role {
@@ -85,7 +87,7 @@ impl Role {
             Self::Parent => "Parent: ",
             Self::Target => "Target process: ",
             Self::Tracer => "Tracer: ",
-            Self::ThirdChild | Self::FourthChild => {
+            Self::ThirdChild | Self::FourthChild | Self::FifthChild => {
                 unreachable!("the probe's children have no lines")
             }
         }
@@ -100,6 +102,7 @@ impl fmt::Display for Role {
             Self::Tracer => "tracer",
             Self::ThirdChild => "third child",
             Self::FourthChild => "fourth child",
+            Self::FifthChild => "fifth child",
         })
     }
 }
@@ -558,6 +561,7 @@ impl Run<'_> {
             2 => Role::Tracer,
             3 if self.is_probe => Role::ThirdChild,
             4 if self.is_probe => Role::FourthChild,
+            5 if self.is_probe => Role::FifthChild,
             _ => panic!(
                 "the program made one more process: {:?} have been seen, {:?} is early, these ended: {:?}",
                 self.outcome.pids, self.early, self.outcome.ends
