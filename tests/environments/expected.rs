@@ -22,6 +22,19 @@ const HINTS: &[(Hint, &str)] = &[
     (Hint::Seccomp, "needs Linux 5.0"),
 ];
 
+impl Hint {
+    /// The whole text, as the probe gives it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Emulator => {
+                "no seccomp in this kernel, sandbox or emulator (qemu-user, valgrind)"
+            }
+            Self::Seccomp => "needs Linux 5.0 with CONFIG_SECCOMP_FILTER",
+            _ => HINTS.iter().find(|(hint, _)| *hint == self).expect("each has one").1,
+        }
+    }
+}
+
 /// A part of the line of a child whose parent is in another PID namespace.
 const OTHER_NAMESPACE: &str = "parent in another PID namespace: unshare --pid needs --fork";
 

@@ -50,79 +50,97 @@ pub struct Place {
     pub set_up: SetUp,
 }
 
-/// The probe in some of the places, of which is known what is closed there.
-fn probes() -> Vec<Place> {
-    let probe = |places: Vec<Place>, of: &str, name, closed| {
-        let place = places.into_iter().find(|place| place.name == of);
-        let place = place.unwrap_or_else(|| panic!("no place {of}"));
-        Place { name, ..place }.expect(Probed(closed))
+/// What the probe says where a thing does not work, and why it is so there.
+type Closed = &'static [(&'static str, &'static str)];
+
+const NO_PROC: Closed = &[("proc-mem", "no: readlinkat: No such file or directory; needs /proc")];
+const CLOSED_PROC: Closed =
+    &[("proc-mem", "no: openat: Permission denied; forbidden by a sandbox or ptrace_scope")];
+
+const CLOSED_VM: (&str, &str) = (
+    "process-vm-readv",
+    "no: process_vm_readv: Operation not permitted; forbidden by a sandbox or ptrace_scope",
+);
+const CLOSED_GETFD: (&str, &str) = (
+    "pidfd-getfd",
+    "no: pidfd_getfd: Operation not permitted; forbidden by a sandbox or ptrace_scope",
+);
+/// What firejail's default list of refused calls closes (firejail(1), "--seccomp").
+const FIREJAIL: Closed = &[CLOSED_VM, CLOSED_GETFD];
+/// systemd-nspawn allows a list of calls; those of debuggers are not among them (systemd-nspawn(1), "--system-call-filter").
+const NSPAWN: Closed = &[CLOSED_GETFD];
+
+/// Places where something is closed, though the demonstration works.
+const CLOSED: &[(&str, Closed)] = &[
+    ("strace -f -e inject=process_vm_readv:error=EPERM", &[CLOSED_VM]),
+    ("bwrap --unshare-all, no /proc", NO_PROC),
+    ("chroot, nothing but the program", NO_PROC),
+    ("Landlock without /proc", CLOSED_PROC),
+    ("firejail", FIREJAIL),
+    ("firejail --seccomp", FIREJAIL),
+    ("firejail, an ordinary user", FIREJAIL),
+    ("firejail --noprofile --seccomp", FIREJAIL),
+    ("systemd-nspawn", NSPAWN),
+    ("systemd-nspawn -a", NSPAWN),
+    (
+        "SystemCallFilter=~process_vm_readv, SystemCallErrorNumber=ENOSYS",
+        &[("process-vm-readv", "no: process_vm_readv: Function not implemented")],
+    ),
+    // The list has no calls of debuggers (systemd.exec(5), "@debug"), and the filter kills.
+    (
+        "SystemCallFilter=@system-service seccomp",
+        &[(
+            "pidfd-getfd",
+            "no: pidfd_getfd: killed by signal 31; \
+             a sandbox does not allow a call that this program needs",
+        )],
+    ),
+    // /proc is that of another PID namespace.
+    ("lxc-execute", NO_PROC),
+    ("unshare --pid --fork", NO_PROC),
+    // A kernel of its own, Linux 6.1, and no /proc.
+    (
+        "linux.uml init=/program",
+        &[
+            ("sync-wake-up", "no: ioctl: Invalid argument; needs Linux 6.6"),
+            ("end-told", "no: ioctl: Interrupted system call; needs Linux 6.11"),
+            NO_PROC[0],
+        ],
+    ),
+];
+
+/// Places whose proof is what the demonstration does, and the probe does not.
+const NOT_FOR_THE_PROBE: &[&str] = &[
+    "strace -f -e inject=fcntl:error=EINVAL",
+    "strace -f -e inject=fcntl:error=EPERM",
+    "gdb, follow-fork-mode child",
+    "gdb, catch syscall mkdir",
+];
+
+/// The probe in each place where the demonstration works, or where seccomp(2) is refused.
+fn probes(places: Vec<Place>) -> Vec<Place> {
+    let probe = |place: Place| {
+        let known = CLOSED.iter().find(|(name, _)| *name == place.name);
+        let closed = match place.expected {
+            _ if place.meanwhile.is_some() || NOT_FOR_THE_PROBE.contains(&place.name) => {
+                return None;
+            }
+            Works | WorksAndKills => known.map_or(&[] as Closed, |(_, closed)| closed),
+            Unsupported(line, hint) => {
+                let call = line
+                    .strip_prefix("Target process: ")
+                    .filter(|it| it.starts_with("seccomp: "))?;
+                let said: &str = format!("no: {call}; {}", hint.text()).leak();
+                vec![("listener", said)].leak()
+            }
+            _ => return None,
+        };
+        let name = format!("{}, -p", place.name).leak();
+        // It tells how the probe's children end.
+        let noise = if name.contains("proot") { &["proot info: "] } else { place.noise };
+        Some(Place { name, noise, ..place }.expect(Probed(closed)))
     };
-    const NO_SECCOMP: &[(&str, &str)] = &[(
-        "listener",
-        "no: seccomp: Function not implemented; \
-         no seccomp in this kernel, sandbox or emulator (qemu-user, valgrind)",
-    )];
-    const BUSY: &[(&str, &str)] =
-        &[("listener", "no: seccomp: Device or resource busy; another supervisor already listens")];
-    const REFUSED: &[(&str, &str)] = &[(
-        "listener",
-        "no: seccomp: Operation not permitted; \
-         a sandbox does not allow a call that this program needs",
-    )];
-    const NO_PROC: &[(&str, &str)] =
-        &[("proc-mem", "no: readlinkat: No such file or directory; needs /proc")];
-    const CLOSED_PROC: &[(&str, &str)] =
-        &[("proc-mem", "no: openat: Permission denied; forbidden by a sandbox or ptrace_scope")];
-    vec![
-        probe(straces(), "strace -f", "strace -f, -p", &[]),
-        probe(
-            bubblewraps(),
-            "bwrap --unshare-all, no /proc",
-            "bwrap --unshare-all, no /proc, -p",
-            NO_PROC,
-        ),
-        probe(
-            bubblewraps(),
-            "bwrap --unshare-all --as-pid-1 --proc /proc",
-            "bwrap --unshare-all --as-pid-1 --proc /proc, -p",
-            &[],
-        ),
-        probe(
-            bubblewraps(),
-            "bwrap --seccomp, seccomp refused",
-            "bwrap --seccomp, seccomp refused, -p",
-            REFUSED,
-        ),
-        probe(
-            lxcs(),
-            "lxc-execute, lxc.seccomp.notify.proxy",
-            "lxc-execute, lxc.seccomp.notify.proxy, -p",
-            BUSY,
-        ),
-        probe(
-            runtimes(),
-            "runc, linux.seccomp.listenerPath",
-            "runc, linux.seccomp.listenerPath, -p",
-            BUSY,
-        ),
-        probe(emulators(), "qemu-x86_64", "qemu-x86_64, -p", NO_SECCOMP),
-        probe(emulators(), "valgrind -q", "valgrind -q, -p", NO_SECCOMP),
-        probe(landlocks(), "Landlock without /proc", "Landlock without /proc, -p", CLOSED_PROC),
-        probe(landlocks(), "Landlock, scopes", "Landlock, scopes, -p", &[]),
-        probe(namespaces(), "unshare --pid", "unshare --pid, -p", &[]),
-        probe(
-            namespaces(),
-            "unshare -Ur, an ordinary user",
-            "unshare -Ur, an ordinary user, -p",
-            &[],
-        ),
-        probe(
-            namespaces(),
-            "chroot, nothing but the program",
-            "chroot, nothing but the program, -p",
-            NO_PROC,
-        ),
-    ]
+    places.into_iter().filter_map(probe).collect()
 }
 
 /// What sets a place up for one run.
@@ -227,25 +245,29 @@ impl Place {
 
 /// All places.
 pub fn all() -> Vec<Place> {
-    let groups = [
-        straces(),
-        gdbs(),
-        other_tracers(),
-        proots(),
-        bubblewraps(),
-        firejails(),
-        nspawns(),
-        units(),
-        lxcs(),
-        runtimes(),
-        emulators(),
-        landlocks(),
-        namespaces(),
-        wrappers(),
-        stops(),
-        probes(),
-    ];
-    groups.into_iter().flatten().collect()
+    let groups = || {
+        let groups = [
+            straces(),
+            gdbs(),
+            other_tracers(),
+            proots(),
+            bubblewraps(),
+            firejails(),
+            nspawns(),
+            units(),
+            lxcs(),
+            runtimes(),
+            emulators(),
+            landlocks(),
+            namespaces(),
+            wrappers(),
+            stops(),
+        ];
+        groups.into_iter().flatten().collect::<Vec<_>>()
+    };
+    let mut all = groups();
+    all.extend(probes(groups()));
+    all
 }
 
 const NO_SECCOMP: Expected =
