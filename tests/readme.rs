@@ -484,15 +484,16 @@ fn check_features(clone: &Clone) {
     let steps = steps(&recipe("features"));
     let [step] = steps.as_slice() else { panic!("this is one step") };
     let probed = common::program(["-p"]).finish().out();
-    let wanted = ["wait-killable: yes\n", "add-fd-send: yes\n"];
-    assert!(wanted.iter().all(|line| step.contains(line.trim_end())), "{step}");
-    let is_there = wanted.iter().all(|line| probed.contains(line));
+    assert!(step.contains("for feature in wait-killable add-fd-send;"), "{step}");
+    let is_there =
+        probed.contains("\nwait-killable: yes\n") && probed.contains("\nadd-fd-send: yes\n");
     for (failing, passes) in [(&[][..], is_there), (&[(libc::SYS_seccomp, libc::EPERM)], false)] {
         let folder = clone.folder();
         let ran = clone.run(&["bash", "-e"], step, folder.path(), "", failing);
         let printed = text(&ran.stdout);
         assert!(printed.contains("\nlistener: "), "{printed}{}", text(&ran.stderr));
         assert_eq!(ran.status.code(), Some(if passes { 0 } else { 1 }), "{printed}");
+        assert_eq!(printed.contains("\n::error::missing here: "), !passes, "{printed}");
     }
 }
 
