@@ -11,7 +11,7 @@ use crate::abi::{
     Request, Response, SECCOMP_ADDFD_FLAG_SEND, SECCOMP_ADDFD_FLAG_SETFD,
     SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_USER_NOTIF_FLAG_CONTINUE, SIGALRM, SIGKILL,
-    SIGSYS, Timespec, Utsname, WNOHANG, nr, seccomp_notif_addfd,
+    SIGSYS, Timespec, Utsname, WNOHANG, WUNTRACED, nr, seccomp_notif_addfd,
 };
 use crate::arch;
 use crate::children::{self, Ended, tell_ended};
@@ -32,6 +32,8 @@ const ME: Process = Process::Parent;
 const BETWEEN_ALARMS: u32 = 20_000;
 /// After so many alarms a child that is alive is waited for no longer: two seconds, since the machine may be busy.
 const PATIENCE: u32 = 100;
+/// So often a child may be stopped and continued while one thing is tried.
+const STOPS: u32 = 20;
 
 /// The path of every notified call, with its NUL. If the kernel makes the call, it answers EEXIST, and nothing changes.
 const PATH: [u8; 2] = *b"/\0";
@@ -113,9 +115,10 @@ const LENGTH: usize = 4096;
 #[inline(never)] // inlined, its buffer would be a part of every run's stack
 pub fn run() -> u32 {
     children::prepare();
-    signals::block(ME, 0);
+    // Before alarms are let through: one may be waiting, or be sent by a timer from before the start.
     signals::handle(ME, SIGALRM, Some(on_alarm));
     signals::send_alarms(ME, BETWEEN_ALARMS);
+    signals::block(ME, 0);
 
     let mut memory = [0; LENGTH];
     let mut lines = Buffer::new(&mut memory);
@@ -133,6 +136,17 @@ pub fn run() -> u32 {
 
 /// The handler of SIGALRM, here and in the children: the signal only interrupts a call.
 extern "C" fn on_alarm(_: i32) {}
+
+/// Makes a process, in which alarms are blocked. Here they are held back meanwhile: where each call takes long, as under
+/// some tracers, an alarm would end this one again and again.
+fn fork() -> sys::Result<Fork> {
+    signals::block(ME, signals::FROM_PARENT);
+    let forked = sys::fork().result();
+    if forked != Ok(Fork::Child) {
+        signals::block(ME, 0);
+    }
+    forked
+}
 
 /// Puts a line.
 fn put(lines: &mut Buffer, template: Text, args: &[Arg]) {
@@ -207,7 +221,11 @@ fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
         errno => Arg::Errno(errno),
     };
     put(lines, messages::PROBE_NO, &[Arg::Text(thing.name), call, errno]);
-    let is_unknown = matches!(error.errno(), Errno::EINVAL | Errno::ENOSYS | Errno::EINTR);
+    let is_unknown = match error.errno() {
+        Errno::EINVAL | Errno::ENOSYS => true,
+        // It was waited for, and only an alarm came.
+        errno => errno == Errno::EINTR && thing.name == messages::END_TOLD,
+    };
     if let (true, Some((major, minor))) = (is_unknown, thing.since) {
         let version = &[Arg::Dec(major.into()), Arg::Dec(minor.into())];
         return put(lines, messages::PROBE_NEEDS_LINUX, version);
@@ -309,7 +327,7 @@ fn try_proc_mem(child: &mut Child) -> sys::Result<()> {
 /// kills for what debuggers do (systemd's @system-service).
 fn try_pidfd_getfd(child: &mut Child) -> sys::Result<()> {
     let process = sys::pidfd_open(child.pid).result()?;
-    let forked = sys::fork().result();
+    let forked = fork();
     if let Ok(Fork::Child) = forked {
         let fetched = sys::pidfd_getfd(process, Fd::STDOUT).result();
         sys::exit_group(fetched.map_or_else(|error| error.errno().number(), |_| status::SUCCESS))
@@ -355,6 +373,8 @@ const EXISTS: u32 = 4;
 const OTHER: u32 = 8;
 /// Besides, there was that descriptor after the call, and it was closed.
 const CLOSED: u32 = 16;
+/// Set in every second call: a call without its turn is the one before, which has come again.
+const TURN: u32 = 32;
 
 /// A child of the probe: a target.
 struct Child {
@@ -371,6 +391,8 @@ struct Child {
     request: Request,
     /// Whether it waits for its answer.
     waits: bool,
+    /// Whether it is the call before once more, whose answer the child has not got.
+    came_again: bool,
 }
 
 impl Child {
@@ -384,6 +406,7 @@ impl Child {
         listener: None,
         request: Request::ZERO,
         waits: false,
+        came_again: false,
     };
 
     /// Makes the child, which installs its filter with these flags beside `NEW_LISTENER`.
@@ -392,7 +415,7 @@ impl Child {
         let mut pair = [Fd(-1); 2];
         sys::socketpair(&mut pair).result()?;
         let [socket, childs_end] = pair;
-        match sys::fork().result()? {
+        match fork()? {
             Fork::Child => be_target(flags, me, socket, childs_end),
             Fork::Parent(pid) => {
                 (self.pid, self.ended, self.socket) = (pid, Ended::NOT_YET, socket);
@@ -407,13 +430,18 @@ impl Child {
     /// Tries something, and again if the call went away meanwhile and comes again, since the child was stopped and
     /// continued.
     fn attempt(&mut self, attempt: fn(&mut Self) -> sys::Result<()>) -> sys::Result<()> {
-        match attempt(self) {
-            Err(error) if self.went_away() => {
-                self.receive().map_err(|_| error)?;
-                attempt(self)
+        for _ in 0..STOPS {
+            self.came_again = false;
+            match attempt(self) {
+                Err(_) if self.came_again => {}
+                // EINPROGRESS: this process was stopped while the kernel did what it now was asked for once more.
+                Err(error) if error.is(Errno::EINPROGRESS) || self.went_away() => {
+                    self.receive().map_err(|_| error)?;
+                }
+                result => return result,
             }
-            result => result,
         }
+        attempt(self)
     }
 
     /// Whether the call that waited does not wait any more.
@@ -496,7 +524,12 @@ impl Child {
         }
         self.interrupted += 1;
         if self.interrupted == PATIENCE {
-            return Err(why);
+            // That the listener does not come, or no call of a child that is stopped, says nothing of this system.
+            let mut ended = Ended::NOT_YET;
+            ended.wait(self.pid, WNOHANG | WUNTRACED);
+            let is_no_answer = self.listener.is_none() || ended != Ended::NOT_YET;
+            let errno = if is_no_answer { Errno::EAGAIN } else { why.errno() };
+            return Err(Error::new(why.call(), errno));
         }
         if !why.is(Errno::EINTR) {
             pause(BETWEEN_ALARMS * 1000);
@@ -515,20 +548,32 @@ impl Child {
 
     /// Receives the next call, with which the child tells of the one before.
     fn expect(&mut self, told: u32) -> sys::Result<()> {
+        let before = self.told();
         self.receive()?;
-        check(self.request.notif.data.args[arch::MODE_INDEX] as u32 == told, arch::NOTIFIED)
+        self.came_again = (self.told() ^ before) & TURN == 0;
+        check(self.told() & !TURN == told, arch::NOTIFIED)
+    }
+
+    /// What the child tells with its call.
+    fn told(&self) -> u32 {
+        self.request.notif.data.args[arch::MODE_INDEX] as u32
     }
 
     /// Puts a copy of this process's end of the socket pair into the child, under the same number.
     fn add_fd(&self, flags: u32) -> sys::Result<Fd> {
-        let number = self.socket.0.cast_unsigned();
-        self.listener()?.add_fd(&seccomp_notif_addfd {
+        let (listener, number) = (self.listener()?, self.socket.0.cast_unsigned());
+        let fd = seccomp_notif_addfd {
             id: self.request.notif.id,
             flags: SECCOMP_ADDFD_FLAG_SETFD | flags,
             srcfd: number,
             newfd: number,
             newfd_flags: 0,
-        })
+        };
+        // Alarms are held back as in `fork`. This call, too, ends without them.
+        signals::block(ME, signals::FROM_PARENT);
+        let added = listener.add_fd(&fd);
+        signals::block(ME, 0);
+        added
     }
 
     /// Reads the path of the waiting call with this function, whose last call has this number.
@@ -593,6 +638,7 @@ fn make_calls(
     socket: Fd,
 ) -> sys::Result<core::convert::Infallible> {
     sys::prctl(Operation::SET_PDEATHSIG, SIGKILL).result()?;
+    sys::rt_sigprocmask(&signals::OUTPUT).result()?;
     // If the parent had ended before, the other end is closed now, and the message cannot be sent.
     sys::close(parents_end).result()?;
     let listener = target::install_filter(flags, parent)?;
@@ -604,9 +650,9 @@ fn make_calls(
     let Some((path, _)) = CStrRef::split_from(&path) else {
         return Err(Error::new(arch::NOTIFIED, Errno::ENAMETOOLONG));
     };
-    let mut returned = 0;
+    let (mut told, mut turn) = (0, 0);
     loop {
-        returned = match sys::mkdir(path, returned).once() {
+        told = match sys::mkdir(path, told | turn).once() {
             Ok(value) if value == VALUE as usize => MADE_UP,
             Ok(value) if value == parents_end.0 as usize => NUMBER,
             Ok(_) => OTHER,
@@ -614,7 +660,8 @@ fn make_calls(
             Err(error) => return Err(error),
         };
         if sys::close(parents_end).result().is_ok() {
-            returned |= CLOSED;
+            told |= CLOSED;
         }
+        turn ^= TURN;
     }
 }

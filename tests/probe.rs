@@ -241,6 +241,20 @@ fn closed_standard_streams_and_other_signals_do_not_matter() {
     whole(&outcome);
 }
 
+/// It waits, blocked, when the program starts.
+#[test]
+fn an_alarm_from_before_the_start_changes_nothing() {
+    let outcome = program(["-p"])
+        .before(|| {
+            nix::sys::signal::SigSet::from(Signal::SIGALRM).thread_block()?;
+            nix::sys::signal::raise(Signal::SIGALRM)?;
+            Ok(())
+        })
+        .finish();
+    whole(&outcome);
+    assert_eq!(outcome.out(), program(["-p"]).finish().out(), "{outcome:#?}");
+}
+
 /// As grep does that has found its line: nothing is written to a pipe that is closed.
 #[test]
 fn whoever_reads_may_end_at_the_first_line() {

@@ -325,6 +325,11 @@ fn straces() -> Vec<Place> {
             "/proc/PID/mem is the other way to the path",
         ),
         strace(
+            "strace -f -e inject=fork,ioctl:delay_enter=25000",
+            "each of these calls takes longer than what the program does between two signals of its own",
+        )
+        .proof("(DELAYED)"),
+        strace(
             "strace -p TARGET during -d",
             "PTRACE_INTERRUPT interrupts the waiting call, which begins again",
         )
