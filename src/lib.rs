@@ -1,4 +1,4 @@
-//! Seccomp user notification, shown and proved by a program of a few kilobytes.
+//! Seccomp user notification, shown and proved by a program of twenty kilobytes.
 //!
 //! This library is the whole of `seccomp-notify-min` but its entry point (`main.rs`), so that tests can call
 //! each part on the host. It uses neither `std` nor `alloc` nor a C library: it asks the kernel directly.
