@@ -53,6 +53,14 @@ impl Ended {
         sys::wait4(child, &mut self.0, options).or_fail(ME)
     }
 
+    /// Waits for a child, once.
+    ///
+    /// # Errors
+    /// EINTR if a signal comes; else as `wait4(2)`.
+    pub fn wait_once(&mut self, child: Pid) -> sys::Result<Pid> {
+        sys::wait4(child, &mut self.0, 0).once()
+    }
+
     /// The signal that ended it; 0 if it ended by itself.
     #[must_use]
     pub fn signal(self) -> u32 {

@@ -335,7 +335,18 @@ fn try_pidfd_getfd(child: &mut Child) -> sys::Result<()> {
     sys::close(process).result()?;
     let mut ended = Ended::NOT_YET;
     if let Fork::Parent(pid) = forked? {
-        ended.wait(pid, 0);
+        while let Err(error) = ended.wait_once(pid) {
+            if !error.is(Errno::EINTR) {
+                ME.fail(error)
+            }
+            child.interrupted += 1;
+            if child.interrupted >= PATIENCE {
+                // It is stopped, say: no answer.
+                sys::kill(pid, SIGKILL).or_fail(ME);
+                ended.wait(pid, 0);
+                return Err(Error::new(error.call(), Errno::EAGAIN));
+            }
+        }
     }
     let errno = match ended.exit_status() {
         Some(status::SUCCESS) => return Ok(()),
@@ -436,7 +447,8 @@ impl Child {
                 Err(_) if self.came_again => {}
                 // EINPROGRESS: this process was stopped while the kernel did what it now was asked for once more.
                 Err(error) if error.is(Errno::EINPROGRESS) || self.went_away() => {
-                    self.receive().map_err(|_| error)?;
+                    // If no call comes again, that it went away is the reason, unless the child stays stopped.
+                    self.receive().map_err(|it| if it.is(Errno::EAGAIN) { it } else { error })?;
                 }
                 result => return result,
             }
@@ -523,7 +535,7 @@ impl Child {
             });
         }
         self.interrupted += 1;
-        if self.interrupted == PATIENCE {
+        if self.interrupted >= PATIENCE {
             // That the listener does not come, or no call of a child that is stopped, says nothing of this system.
             let mut ended = Ended::NOT_YET;
             ended.wait(self.pid, WNOHANG | WUNTRACED);

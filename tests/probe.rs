@@ -7,8 +7,11 @@ mod inject;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::probe::{Lines, Said, THINGS};
@@ -18,7 +21,7 @@ use inject::{Action, Call, End, GRACE, Moment, Role, Script, Side, When};
 use nix::libc::{self, *};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
 /// The version of the kernel of this machine.
 fn version() -> (u32, u32) {
@@ -253,6 +256,44 @@ fn an_alarm_from_before_the_start_changes_nothing() {
         .finish();
     whole(&outcome);
     assert_eq!(outcome.out(), program(["-p"]).finish().out(), "{outcome:#?}");
+}
+
+/// The wait for it ends, and nothing is said of the system that only the stop was the reason for.
+#[test]
+fn a_child_that_stays_stopped_is_no_answer() {
+    let expected = program(["-p"]).finish().out();
+    let mut stopped = 0;
+    // Each wait hits another moment; after the last one the probe has ended.
+    for wait in (0..400).map(|i| Duration::from_micros(200 + i % 40 * 100)) {
+        let probe = Command::new(common::image())
+            .arg("-p")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        thread::sleep(wait);
+        let children = format!("/proc/{0}/task/{0}/children", probe.id());
+        let children = fs::read_to_string(children).unwrap_or_default();
+        if let Some(newest) = children.split_whitespace().last() {
+            // It may have ended.
+            let _ =
+                kill(nix::unistd::Pid::from_raw(newest.parse().expect("a PID")), Signal::SIGSTOP);
+        }
+        let output = probe.wait_with_output().expect("it can be waited for");
+        let (out, err) =
+            [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap()).into();
+        if output.status.code() == Some(1) {
+            assert!(err.ends_with(": Resource temporarily unavailable\n"), "{err}");
+            assert!(out.lines().all(|line| expected.contains(line)), "{out}");
+            stopped += 1;
+            if stopped == 3 {
+                return;
+            }
+        } else {
+            assert_eq!((out, err), (expected.clone(), String::new()));
+        }
+    }
+    panic!("no child was stopped in time");
 }
 
 /// As grep does that has found its line: nothing is written to a pipe that is closed.
