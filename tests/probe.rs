@@ -91,15 +91,19 @@ fn the_lines_are_the_same_each_time() {
     }
 }
 
+/// What the probe prints here, for a test that changes something as root; `None`, and why, if it cannot.
+fn expected_by_root(what: &str, why: &str) -> Option<String> {
+    if !common::is_root() {
+        skipped(what, why);
+        return None;
+    }
+    is_free().then(|| program(["-p"]).finish().out())
+}
+
 #[test]
 fn it_needs_no_privilege() {
-    if !is_free() {
-        return;
-    }
-    if !common::is_root() {
-        return skipped("the probe as another user", "this is no root who could become one");
-    }
-    let expected = program(["-p"]).finish().out();
+    let why = "this is no root who could become one";
+    let Some(expected) = expected_by_root("the probe as another user", why) else { return };
     // Readable for nobody but root: the children are made dumpable.
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let copy = folder.path().join("program");
@@ -134,13 +138,8 @@ fn moved(flags: CloneFlags, act: fn() -> io::Result<()>) -> impl FnMut() -> io::
 
 #[test]
 fn it_needs_no_proc() {
-    if !is_free() {
-        return;
-    }
-    if !common::is_root() {
-        return skipped("the probe without /proc", "only root can take it away");
-    }
-    let expected = program(["-p"]).finish().out();
+    let why = "only root can take it away";
+    let Some(expected) = expected_by_root("the probe without /proc", why) else { return };
     let hide = || {
         mount(Some(c"none"), c"/proc", Some(c"tmpfs"), MsFlags::empty(), None::<&std::ffi::CStr>)?;
         Ok(())
@@ -155,13 +154,8 @@ fn it_needs_no_proc() {
 /// child is the namespace's first process, and lives as long as the others need it.
 #[test]
 fn its_children_may_be_in_another_pid_namespace() {
-    if !is_free() {
-        return;
-    }
-    if !common::is_root() {
-        return skipped("the probe with children in another PID namespace", "only root makes one");
-    }
-    let expected = program(["-p"]).finish().out();
+    let what = "the probe with children in another PID namespace";
+    let Some(expected) = expected_by_root(what, "only root makes one") else { return };
     for _ in 0..20 {
         let outcome = program(["-p"]).before(moved(CloneFlags::CLONE_NEWPID, || Ok(()))).finish();
         whole(&outcome);
@@ -261,6 +255,9 @@ fn an_alarm_from_before_the_start_changes_nothing() {
 /// The wait for it ends, and nothing is said of the system that only the stop was the reason for.
 #[test]
 fn a_child_that_stays_stopped_is_no_answer() {
+    if !is_free() {
+        return;
+    }
     let expected = program(["-p"]).finish().out();
     let mut stopped = 0;
     // Each wait hits another moment; after the last one the probe has ended.

@@ -119,6 +119,9 @@ const NOT_FOR_THE_PROBE: &[&str] = &[
 
 /// The probe in each place where the demonstration works, or where seccomp(2) is refused.
 fn probes(places: Vec<Place>) -> Vec<Place> {
+    for name in CLOSED.iter().map(|(name, _)| name).chain(NOT_FOR_THE_PROBE) {
+        assert!(places.iter().any(|place| place.name == *name), "no place {name}");
+    }
     let probe = |place: Place| {
         let known = CLOSED.iter().find(|(name, _)| *name == place.name);
         let closed = match place.expected {
