@@ -124,8 +124,8 @@ impl<'a> Buffer<'a> {
         }
     }
 
-    /// Puts a byte from outside. It could forge a line or drive the terminal: as a control `code` of ASCII it is shown as
-    /// `\xNN`, and a backslash as two.
+    /// Puts a byte from outside. One of ASCII's control codes could forge a line or drive the terminal: as a `code`
+    /// it is shown as `\xNN`. A backslash is shown as two.
     fn put_escaped(&mut self, byte: u8, code: bool) {
         if code {
             self.put_text(CStrRef::new(if byte < 0x10 { c"\\x0" } else { c"\\x" }));
