@@ -459,7 +459,11 @@ impl Case {
 
     /// The same, and the parent waits for the target only after the tracer has ended.
     fn tracer_meets_zombie(self, receive: usize) -> Self {
-        self.target_ends_in(receive).gate((Parent, "wait4", 1, Entry), Until::Ended(Tracer))
+        // The tracer can end first: the kernel lets RECV return before the target is a zombie. Then the parent would be told of
+        // the tracer first, and not ask for it with WNOHANG.
+        self.target_ends_in(receive)
+            .gate((Parent, "wait4", 1, Entry), Until::Ended(Tracer))
+            .gate((Parent, "wait4", 1, Entry), Until::Ended(Target))
     }
 
     fn rule(mut self, when: When, action: Action) -> Self {
