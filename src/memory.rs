@@ -88,7 +88,7 @@ impl Memory {
         }
         match self.file {
             KeptFile::Open(file) => {
-                let read = sys::pread(file, buffer, address).result().ok();
+                let read = sys::pread(file, buffer, address).ok();
                 if read == Some(0) {
                     // The address space is gone.
                     sys::close(file).or_fail(ME);
@@ -125,7 +125,7 @@ fn is_missing(error: Error) -> bool {
 /// As `readlinkat(2)`, `openat(2)` and `pread(2)`.
 pub fn read_file(pid: Pid, buffer: &mut [u8], address: u64) -> sys::Result<usize> {
     let file = open(pid)?;
-    let read = sys::pread(file, buffer, address).result();
+    let read = sys::pread(file, buffer, address);
     sys::close(file).result()?;
     read
 }

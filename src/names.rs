@@ -1,7 +1,7 @@
 //! The names of system calls and the texts of errors, by number, each list in one array of bytes.
 
 use crate::abi::nr;
-use crate::arch;
+use crate::arch::{self, SystemCall};
 use crate::sys::{CStrRef, Errno};
 
 /// The name of a system call that can fail.
@@ -60,24 +60,28 @@ const fn list<const LENGTH: usize>(names: &[(u16, &str)]) -> [u8; LENGTH] {
 }
 
 macro_rules! call_names {
-    ($($name:literal $number:ident)*) => { &[(arch::FORK as u16, arch::FORK_NAME), (arch::NOTIFIED as u16, arch::NOTIFIED_NAME), $((nr::$number as u16, $name)),*] };
+    ($($name:literal $number:ident)*) => { &[
+        of(arch::FORK), of(arch::NOTIFIED), of(arch::CLOCK_GETTIME), of(arch::MMAP), of(arch::NANOSLEEP), of(arch::PPOLL),
+        $((nr::$number as u16, $name)),*
+    ] };
+}
+
+/// The name of a call of this architecture.
+const fn of(call: SystemCall) -> (u16, &'static str) {
+    (call.number as u16, call.name)
 }
 
 /// Those of the calls whose failure is told.
 #[rustfmt::skip]
 pub const CALL_NAMES: &[(u16, &str)] = call_names! {
-    "clock_gettime" __NR_clock_gettime
     "close" __NR_close
     "getpid" __NR_getpid
     "getppid" __NR_getppid
     "ioctl" __NR_ioctl
     "kill" __NR_kill
-    "mmap" __NR_mmap
-    "nanosleep" __NR_nanosleep
     "openat" __NR_openat
     "pidfd_getfd" __NR_pidfd_getfd
     "pidfd_open" __NR_pidfd_open
-    "ppoll" __NR_ppoll
     "prctl" __NR_prctl
     "pread64" __NR_pread64
     "process_vm_readv" __NR_process_vm_readv

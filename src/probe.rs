@@ -29,7 +29,7 @@ use crate::target;
 const ME: Process = Process::Parent;
 
 /// The time between two alarms, in microseconds.
-const BETWEEN_ALARMS: u32 = 20_000;
+const BETWEEN_ALARMS: i32 = 20_000;
 /// After so many alarms a child that is alive is waited for no longer: two seconds, since the machine may be busy.
 const PATIENCE: u32 = 100;
 /// So often a child may be stopped and continued while one thing is tried.
@@ -366,7 +366,7 @@ fn try_pid_visible(child: &mut Child) -> sys::Result<()> {
 }
 
 /// Waits so many nanoseconds, or until an alarm. The result is ignored: nothing depends on this time.
-fn pause(nanoseconds: u32) {
+fn pause(nanoseconds: i32) {
     let mut time = Timespec { tv_sec: 0, tv_nsec: nanoseconds.into() };
     let _ = sys::nanosleep(&mut time).once();
 }
@@ -513,7 +513,7 @@ impl Child {
         loop {
             match listener.receive_once(&mut self.request) {
                 Ok(()) => {
-                    self.waits = self.request.notif.data.nr == arch::NOTIFIED as i32;
+                    self.waits = self.request.notif.data.nr == arch::NOTIFIED.number as i32;
                     return check(self.waits, nr::__NR_ioctl);
                 }
                 // ENOENT: the call went away, or the child ends just now.
@@ -563,7 +563,7 @@ impl Child {
         let before = self.told();
         self.receive()?;
         self.came_again = (self.told() ^ before) & TURN == 0;
-        check(self.told() & !TURN == told, arch::NOTIFIED)
+        check(self.told() & !TURN == told, arch::NOTIFIED.number)
     }
 
     /// What the child tells with its call.
@@ -660,7 +660,7 @@ fn make_calls(
     // A copy on the stack: in the parent, its address means something else.
     let path = PATH;
     let Some((path, _)) = CStrRef::split_from(&path) else {
-        return Err(Error::new(arch::NOTIFIED, Errno::ENAMETOOLONG));
+        return Err(Error::new(arch::NOTIFIED.number, Errno::ENAMETOOLONG));
     };
     let (mut told, mut turn) = (0, 0);
     loop {

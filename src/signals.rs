@@ -26,7 +26,8 @@ pub fn handle(caller: impl Caller, signal: u32, handler: Option<extern "C" fn(i3
 }
 
 /// Lets the kernel send SIGALRM to this process again and again, with so many microseconds before each.
-pub fn send_alarms(caller: impl Caller, microseconds: u32) {
+#[allow(clippy::useless_conversion)] // the field has the size of a word
+pub fn send_alarms(caller: impl Caller, microseconds: i32) {
     let interval = timeval { tv_sec: 0, tv_usec: microseconds.into() };
     let timer = itimerval { it_interval: interval, it_value: interval };
     sys::setitimer(&timer).or_fail(caller);

@@ -82,7 +82,7 @@ fn model(action: Action, call: Call) -> u32 {
     let foreign_number = FOREIGN_BIT.is_some_and(|bit| (bit..bit << 1).contains(&call.nr));
     if call.arch != AUDIT_ARCH || foreign_number {
         KILL
-    } else if call.nr == NOTIFIED {
+    } else if call.nr == NOTIFIED.number {
         action as u32
     } else {
         ALLOW
@@ -103,21 +103,21 @@ fn the_actions_are_the_kernels() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn the_notified_call_is_mkdir() {
-    assert_eq!(i64::from(NOTIFIED), libc::SYS_mkdir);
+    assert_eq!(i64::from(NOTIFIED.number), libc::SYS_mkdir);
     assert_eq!((AUDIT_ARCH, FOREIGN_BIT), (0xc000_003e, Some(0x4000_0000)));
 }
 
 #[test]
 #[cfg(not(target_arch = "x86_64"))]
 fn the_notified_call_is_mkdirat() {
-    assert_eq!(i64::from(NOTIFIED), libc::SYS_mkdirat);
+    assert_eq!(i64::from(NOTIFIED.number), libc::SYS_mkdirat);
 }
 
 #[test]
 fn the_notified_call_gets_the_action_and_its_neighbours_are_allowed() {
     for action in ACTIONS {
         let filter = program(action);
-        let number = NOTIFIED;
+        let number = NOTIFIED.number;
         assert_eq!(interpret(&filter, Call::native(number)), action as u32);
         assert_eq!(interpret(&filter, Call::native(number - 1)), ALLOW);
         assert_eq!(interpret(&filter, Call::native(number + 1)), ALLOW);
@@ -149,7 +149,7 @@ fn a_foreign_architecture_is_killed_at_any_call() {
             }
         }
         for bit in 0..32 {
-            let call = Call { arch: AUDIT_ARCH ^ (1 << bit), ..Call::native(NOTIFIED) };
+            let call = Call { arch: AUDIT_ARCH ^ (1 << bit), ..Call::native(NOTIFIED.number) };
             assert_eq!(interpret(&filter, call), KILL, "{action:?}, {call:?}");
         }
     }
@@ -196,7 +196,7 @@ proptest! {
 
     #[test]
     fn any_call_is_decided_as_specified(
-        nr in prop_oneof![any::<u32>(), 0_u32..500, Just(NOTIFIED)],
+        nr in prop_oneof![any::<u32>(), 0_u32..500, Just(NOTIFIED.number)],
         arch in prop_oneof![1 => any::<u32>(), 3 => Just(AUDIT_ARCH)],
         instruction_pointer: u64,
         arguments: [u64; 6],
@@ -278,7 +278,12 @@ fn the_notified_call_without_a_listener_fails_with_enosys() {
     let act = || {
         // SAFETY: reads the path.
         let made = unsafe {
-            libc::syscall(i64::from(NOTIFIED), c"/nope/x".as_ptr(), c"/nope/x".as_ptr(), 0o600)
+            libc::syscall(
+                i64::from(NOTIFIED.number),
+                c"/nope/x".as_ptr(),
+                c"/nope/x".as_ptr(),
+                0o600,
+            )
         };
         assert_eq!(
             (made, std::io::Error::last_os_error().raw_os_error()),

@@ -182,18 +182,24 @@ fn each_unsafe_block_has_its_safety_line() {
 
 #[test]
 fn the_whole_source_is_short_enough_to_be_read() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![sources];
+    // A reader reads the file of one architecture, and those that several share.
+    const OF_ARCHITECTURES: usize = 120;
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut lines = 0;
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
+                continue;
+            }
+            let length = fs::read_to_string(&path).unwrap().lines().count();
+            if folder.ends_with("arch") {
+                assert!(length <= OF_ARCHITECTURES, "{}: {length} lines", path.display());
             } else {
-                lines += fs::read_to_string(path).unwrap().lines().count();
+                lines += length;
             }
         }
     }
-    assert!((1000..=4300).contains(&lines), "{lines} lines");
+    assert!((1000..=4100).contains(&lines), "{lines} lines");
 }

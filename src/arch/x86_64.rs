@@ -4,31 +4,20 @@ use core::arch::naked_asm;
 
 use crate::abi::{SignalHandler, kernel_sigaction, kernel_sigset_t, nr};
 
+#[path = "classic.rs"]
+mod classic;
+#[path = "crates.rs"]
+mod crates;
+#[path = "words64.rs"]
+mod words64;
+pub use classic::*;
+pub use crates::*;
+pub use words64::*;
+
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
-/// The number of the call that the filter notifies.
-pub const NOTIFIED: u32 = nr::__NR_mkdir;
-/// The name of [`NOTIFIED`].
-pub const NOTIFIED_NAME: &str = "mkdir";
-/// The bit in the call numbers of the x32 ABI (`asm/unistd.h`).
+/// The bit in the call numbers of the x32 ABI (`asm/unistd.h`). It is in the place of what classic.rs says.
 pub const FOREIGN_BIT: Option<u32> = Some(nr::__X32_SYSCALL_BIT);
-/// The index of the path among the arguments of the notified call.
-pub const PATH_INDEX: usize = 0;
-/// The index of the mode among the arguments of the notified call.
-pub const MODE_INDEX: usize = 1;
-
-/// The number of the call that makes a process.
-pub const FORK: u32 = nr::__NR_fork;
-/// The name of [`FORK`].
-pub const FORK_NAME: &str = "fork";
-/// The arguments of [`FORK`]: none, and the kernel looks at none.
-pub const FORK_ARGS: [usize; 2] = [0; 2];
-
-/// The arguments of the notified call: `mkdir(path, mode)`. The kernel does not look at the third.
-#[must_use]
-pub fn mkdir_args(path: usize, mode: usize) -> [usize; 3] {
-    [path, mode, 0]
-}
 
 /// Defines the entry point. The kernel enters it with the stack pointer at argc, 16-aligned (System V ABI, AMD64
 /// supplement, 3.4.1). A function expects the stack as a `call` leaves it.

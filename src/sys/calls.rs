@@ -7,8 +7,7 @@ use core::ptr::{null, null_mut};
 use core::slice;
 
 use super::{
-    Argument, CStrRef, Call, Errno, Error, Fd, Fork, Operation, Pid, Received, Result, backend,
-    decode,
+    Argument, CStrRef, Call, Errno, Error, Fd, Fork, Operation, Pid, Received, Result, six_args,
 };
 use crate::abi::{
     AF_UNIX, F_DUPFD_QUERY, ITIMER_REAL, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
@@ -27,10 +26,10 @@ macro_rules! call {
     ($number:ident $(, $argument:expr)*) => { Call::new(nr::$number, [$($argument.word()),*]) };
 }
 
-/// `int clock_gettime(clockid_t clock, struct timespec *now)`
+/// `int clock_gettime(clockid_t clock, struct timespec *now)`, with seconds of 64 bits
 pub fn clock_gettime(clock: u32, now: &mut Timespec) -> Call<'_, (), 2> {
     // SAFETY: writes `now`.
-    unsafe { call!(__NR_clock_gettime, clock, &raw mut *now) }
+    unsafe { Call::new(arch::CLOCK_GETTIME.number, [clock.word(), (&raw mut *now).word()]) }
 }
 
 /// `int close(int fd)`
@@ -59,7 +58,7 @@ pub fn fcntl_dupfd_query(a: Fd, b: Fd) -> Call<'static, usize, 3> {
 /// `pid_t fork(void)`
 pub fn fork() -> Call<'static, Fork, 2> {
     // SAFETY: touches no memory. The child goes on in a copy of it, as its only thread.
-    unsafe { Call::new(arch::FORK, arch::FORK_ARGS) }
+    unsafe { Call::new(arch::FORK.number, arch::FORK_ARGS) }
 }
 
 /// `pid_t getpid(void)`
@@ -140,7 +139,7 @@ pub fn kill(pid: Pid, signal: u32) -> Call<'static, (), 2> {
 /// the kernel returns
 pub fn mkdir(path: CStrRef<'_>, mode: u32) -> Call<'_, usize, 3> {
     // SAFETY: reads `path` up to its NUL.
-    unsafe { Call::new(arch::NOTIFIED, arch::mkdir_args(path.word(), mode.word())) }
+    unsafe { Call::new(arch::NOTIFIED.number, arch::mkdir_args(path.word(), mode.word())) }
 }
 
 /// `int mkdirat(int directory, const char *path, mode_t mode)`
@@ -168,22 +167,17 @@ impl Mapping {
 pub fn mmap(length: usize) -> Result<Mapping> {
     const PROTECTION: u32 = PROT_READ | PROT_WRITE;
     const FLAGS: u32 = MAP_PRIVATE | MAP_ANONYMOUS;
+    let number = arch::MMAP.number;
+    let mut args = [0, length, PROTECTION.word(), FLAGS.word(), NO_FD.word(), 0];
+    let block = args;
+    if arch::MMAP_TAKES_ADDRESS {
+        args = [block.as_ptr().word(), 0, 0, 0, 0, 0];
+    }
     // SAFETY: the kernel chooses an address where nothing is mapped.
-    let ret = unsafe {
-        backend::syscall6(
-            nr::__NR_mmap as usize,
-            0,
-            length,
-            PROTECTION.word(),
-            FLAGS.word(),
-            NO_FD.word(),
-            0,
-        )
-    };
-    let address: usize = decode(nr::__NR_mmap, ret)?;
+    let address: usize = unsafe { six_args(number, args) }?;
     if address == 0 {
         // A sandbox says that the call succeeded, and has not made it.
-        return Err(Error::new(nr::__NR_mmap, Errno::ENOSYS));
+        return Err(Error::new(number, Errno::ENOSYS));
     }
     // SAFETY: `length` bytes are mapped there, and nothing else refers to them.
     Ok(Mapping(unsafe { slice::from_raw_parts_mut(address as *mut u8, length) }))
@@ -198,10 +192,10 @@ pub fn munmap(mapping: Mapping) -> Call<'static, (), 2> {
 
 /// `int nanosleep(const struct timespec *time, struct timespec *remaining)`: a signal leaves in `time` what
 /// remains
-pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 2> {
-    let time = &raw mut *time;
+pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 4> {
+    let time = (&raw mut *time).word();
     // SAFETY: reads `time`, then writes it.
-    unsafe { call!(__NR_nanosleep, time, time) }
+    unsafe { Call::new(arch::NANOSLEEP.number, arch::nanosleep_args(time, time)) }
 }
 
 /// `int openat(int directory, const char *path, int flags)`
@@ -213,7 +207,7 @@ pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits without a limit
 pub fn ppoll(poll: &mut pollfd) -> Call<'_, (), 3> {
     // SAFETY: reads and writes `poll`, the only element; there is no mask of signals.
-    unsafe { call!(__NR_ppoll, &raw mut *poll, 1_usize, null::<u8>()) }
+    unsafe { Call::new(arch::PPOLL.number, [(&raw mut *poll).word(), 1, 0]) }
 }
 
 /// `int pidfd_getfd(int process, int fd, 0)`: returns a copy of the other process's descriptor
@@ -234,10 +228,15 @@ pub fn prctl(operation: Operation, argument: u32) -> Call<'static, (), 2> {
     unsafe { call!(__NR_prctl, operation.number(), argument) }
 }
 
-/// `ssize_t pread(int fd, void *buffer, size_t length, off_t offset)`: returns the number of bytes
-pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
+/// `ssize_t pread(int fd, void *buffer, size_t length, off64_t offset)`: returns the number of bytes
+///
+/// # Errors
+/// As `pread(2)`.
+pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let [fourth, fifth, sixth] = arch::pread_offset(offset);
+    let args = [fd.word(), buffer.as_mut_ptr().word(), buffer.len(), fourth, fifth, sixth];
     // SAFETY: writes within `buffer`.
-    unsafe { call!(__NR_pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset as usize) }
+    unsafe { six_args(nr::__NR_pread64, args) }
 }
 
 /// `ssize_t process_vm_readv(pid_t pid, one local iovec, one remote iovec, 0)`: returns the number of bytes
@@ -247,19 +246,9 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Call<'_, usize, 4> {
 pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
+    let args = [pid.word(), (&raw const local).word(), 1, (&raw const remote).word(), 1, 0];
     // SAFETY: writes within `buffer`. `address` is only read, and the kernel looks whether it can be.
-    let ret = unsafe {
-        backend::syscall6(
-            nr::__NR_process_vm_readv as usize,
-            pid.word(),
-            (&raw const local).word(),
-            1,
-            (&raw const remote).word(),
-            1,
-            0,
-        )
-    };
-    decode(nr::__NR_process_vm_readv, ret)
+    unsafe { six_args(nr::__NR_process_vm_readv, args) }
 }
 
 /// `ssize_t readlinkat(int directory, const char *path, char *buffer, size_t length)`: returns the number of

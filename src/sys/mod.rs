@@ -5,14 +5,9 @@
 //! hands its error to [`Caller::fail`].
 #![allow(unsafe_code)]
 
-/// What makes the call in the end: `syscall6(number, a, b, c, d, e, f)`. A third backend is a module with
-/// this one function.
-#[cfg(feature = "backend-sc")]
-use sc as backend;
-#[cfg(not(feature = "backend-sc"))]
-use syscalls::raw as backend;
-
 use core::marker::PhantomData;
+
+use crate::arch::trap;
 
 mod calls;
 mod strings;
@@ -203,5 +198,21 @@ unsafe fn retried(number: u32, a: usize, b: usize, c: usize, d: usize) -> usize 
 /// The call may be made.
 unsafe fn once(number: u32, a: usize, b: usize, c: usize, d: usize) -> usize {
     // SAFETY: by this function's contract.
-    unsafe { backend::syscall6(number as usize, a, b, c, d, 0, 0) }
+    unsafe { trap::syscall6(number as usize, a, b, c, d, 0, 0) }
+}
+
+/// Makes a call of six arguments, once.
+///
+/// # Errors
+/// Those of its manual page.
+///
+/// # Safety
+/// The call may be made.
+#[inline(always)]
+unsafe fn six_args<T: FromRet>(number: u32, args: [usize; 6]) -> Result<T> {
+    let [first, second, third, fourth, fifth, sixth] = args;
+    // SAFETY: by this function's contract.
+    let ret =
+        unsafe { trap::syscall6(number as usize, first, second, third, fourth, fifth, sixth) };
+    decode(number, ret)
 }

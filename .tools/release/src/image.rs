@@ -10,22 +10,38 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
-use object::Endianness;
-use object::elf::{FileHeader64, PT_LOAD};
+use object::elf::{FileHeader32, FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, FileKind};
 
 use crate::{NAME, licenses};
 
-/// An architecture: the name that `uname -m` prints, and Rust's target.
+/// An architecture: its name in the names of files, and Rust's target.
 pub struct Architecture {
     pub name: &'static str,
     triple: &'static str,
+    /// The compiler's flags for it, beside those of the project's configuration.
+    flags: &'static [&'static str],
+}
+
+const fn architecture(name: &'static str, triple: &'static str) -> Architecture {
+    Architecture { name, triple, flags: &[] }
 }
 
 pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture { name: "x86_64", triple: "x86_64-unknown-linux-gnu" },
-    Architecture { name: "aarch64", triple: "aarch64-unknown-linux-gnu" },
-    Architecture { name: "riscv64", triple: "riscv64gc-unknown-linux-gnu" },
+    architecture("x86_64", "x86_64-unknown-linux-gnu"),
+    architecture("i686", "i686-unknown-linux-gnu"),
+    architecture("aarch64", "aarch64-unknown-linux-gnu"),
+    Architecture {
+        // Thumb code is a quarter smaller than ARM code, and every armv7 runs it. The compiler warns of this flag in every
+        // build, so it is not in the project's configuration.
+        flags: &["-Ctarget-feature=+thumb-mode"],
+        ..architecture("armv7", "armv7-unknown-linux-gnueabihf")
+    },
+    architecture("riscv64", "riscv64gc-unknown-linux-gnu"),
+    architecture("loongarch64", "loongarch64-unknown-linux-gnu"),
+    architecture("s390x", "s390x-unknown-linux-gnu"),
+    architecture("ppc64le", "powerpc64le-unknown-linux-gnu"),
 ];
 
 /// The program without and with symbols.
@@ -156,7 +172,9 @@ impl Toolchain {
         let target = project.join("target/dist-build").join(architecture.name);
         let triple = architecture.triple;
         // The flags of the project's own configuration. The configuration of the person who makes the release is not used.
-        let mut flags = OsString::from(own_flags(project, triple)?.join("\x1f"));
+        let mut own = own_flags(project, triple)?;
+        own.extend(architecture.flags.iter().map(|&flag| flag.to_owned()));
+        let mut flags = OsString::from(own.join("\x1f"));
         for (here, there) in places {
             if !flags.is_empty() {
                 flags.push("\x1f");
@@ -200,7 +218,7 @@ impl Toolchain {
     /// The text of BUILD.txt: how to make the same bytes again.
     pub fn recipe(&self, architecture: &Architecture, version: &str, source: &str) -> String {
         let Self { version: compiler, llvm, .. } = self;
-        let Architecture { name, triple } = architecture;
+        let Architecture { name, triple, .. } = architecture;
         format!(
             "{NAME} {version} for {triple}\n\
              made with {compiler}, LLVM {llvm}\n\
@@ -236,15 +254,24 @@ fn own_flags(project: &Path, triple: &str) -> Result<Vec<String>> {
 /// The part of an image that the kernel loads, and its address, without the headers: they contain the offset of the table
 /// of sections, which differs.
 fn loaded(image: &[u8]) -> Result<(u64, &[u8])> {
-    let header = FileHeader64::<Endianness>::parse(image).context("no ELF file")?;
+    match FileKind::parse(image).context("no object file")? {
+        FileKind::Elf32 => loaded_of::<FileHeader32<Endianness>>(image),
+        FileKind::Elf64 => loaded_of::<FileHeader64<Endianness>>(image),
+        other => bail!("no ELF file but {other:?}"),
+    }
+}
+
+/// The same for one class of ELF files.
+fn loaded_of<Elf: FileHeader<Endian = Endianness>>(image: &[u8]) -> Result<(u64, &[u8])> {
+    let header = Elf::parse(image).context("no ELF file")?;
     let endian = header.endian()?;
-    let headers = header.e_phoff(endian)
+    let headers: u64 = header.e_phoff(endian).into()
         + u64::from(header.e_phentsize(endian)) * u64::from(header.e_phnum(endian));
     let mut segments = header.program_headers(endian, image)?.iter();
     let segment =
         segments.find(|segment| segment.p_type(endian) == PT_LOAD).context("nothing is loaded")?;
     let bytes = segment.data(endian, image).ok().context("a segment is not in the file")?;
-    Ok((segment.p_vaddr(endian), &bytes[headers as usize..]))
+    Ok((segment.p_vaddr(endian).into(), &bytes[headers as usize..]))
 }
 
 /// Runs a command and returns its standard output.

@@ -26,7 +26,8 @@ const NAME: &str = "seccomp-notify-min";
 const HELP: &str = "\
 usage: cargo run --manifest-path .tools/release/Cargo.toml -- [options]
   --out DIR      where the archives go (target/dist)
-  --arch ARCH    x86_64, aarch64 or riscv64; may be given again (all that the toolchain can build)
+  --arch ARCH    x86_64, i686, aarch64, armv7, riscv64, loongarch64, s390x or ppc64le; may be given again (all that the
+                 toolchain can build)
   --build-std    build core along where the toolchain lacks a target; needs its source and RUSTC_BOOTSTRAP=1
   --project DIR  the source (the one that this tool is part of)
 ";

@@ -6,12 +6,16 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../raw.rs"]
+mod raw;
+
 use core::ptr::NonNull;
 use core::slice;
 
 use seccomp_notify_min::filter::{Action, LENGTH, program};
 use seccomp_notify_min::{abi, start};
-use syscalls::{Sysno, raw_syscall};
+
+use raw::{exit, is_error, raw};
 
 start!(entry);
 
@@ -39,9 +43,7 @@ unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
         if argc > first {
             execute(is_supervised, arguments[first], stack.add(1 + first) as usize, environment);
         }
-        loop {
-            raw_syscall!(Sysno::exit_group, 126);
-        }
+        exit(126)
     }
 }
 
@@ -51,25 +53,20 @@ unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
 ///
 /// `path` is the address of a string. The other two are addresses of null-terminated lists of strings.
 unsafe fn execute(is_supervised: bool, path: usize, arguments: usize, environment: usize) {
-    let fprog: (usize, usize) = (FILTER.len(), FILTER.as_ptr() as usize);
-    // SAFETY: by this function's contract. `fprog` has the layout of `struct sock_fprog` on little-endian 64-bit
-    // architectures; the helper is built for no others.
+    let fprog =
+        abi::sock_fprog { len: FILTER.len() as u16, filter: FILTER.as_ptr().cast_mut() };
+    // SAFETY: by this function's contract.
     unsafe {
-        raw_syscall!(Sysno::prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        raw!(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
         let listener =
-            raw_syscall!(Sysno::seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const fprog as usize);
-        if listener.cast_signed() < 0 {
+            raw!(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const fprog as usize);
+        if is_error(listener) {
             return;
         }
         if is_supervised {
-            raw_syscall!(Sysno::fcntl, listener, F_SETFD, 0);
+            raw!(__NR_fcntl, listener, F_SETFD, 0);
         }
-        raw_syscall!(Sysno::execve, path, arguments, environment);
+        raw!(__NR_execve, path, arguments, environment);
     }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
 }

@@ -15,11 +15,15 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../raw.rs"]
+mod raw;
+
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null};
 
-use seccomp_notify_min::start;
-use syscalls::{Sysno, raw_syscall};
+use linux_raw_sys::net::SO_PASSCRED;
+use raw::{exit, is_error, named, raw};
+use seccomp_notify_min::{arch, start};
 
 start!(entry);
 
@@ -57,15 +61,11 @@ const AT_REMOVEDIR: usize = 0x200;
 const AF_UNIX: usize = 1;
 const SOCK_SEQPACKET: usize = 5;
 const SOL_SOCKET: usize = 1;
-const SO_PASSCRED: usize = 16;
 const SCM_CREDENTIALS: i32 = 2;
 const CLOEXEC: usize = 0o2_000_000; // O_CLOEXEC and SOCK_CLOEXEC
 const O_NONBLOCK: usize = 0o4000;
 const O_WRONLY: usize = 1;
 const F_SETFL: usize = 4;
-const SEEK_END: usize = 2;
-const PROT_READ: usize = 1;
-const MAP_PRIVATE: usize = 2;
 const PR_SET_CHILD_SUBREAPER: usize = 36;
 const CLOCK_MONOTONIC: usize = 1;
 const WNOHANG: usize = 1;
@@ -73,7 +73,6 @@ const EINTR: isize = 4;
 const ECHILD: isize = 10;
 const SIGINT: usize = 2;
 const SIGKILL: usize = 9;
-const SIGCHLD: usize = 17;
 const RLIMIT_FSIZE: usize = 1;
 const MFD_CLOEXEC: usize = 1;
 const POLLIN: i16 = 1;
@@ -92,6 +91,7 @@ const SHORT: usize = 1000;
 
 /// There is one thread, so the static variables need no lock.
 static mut BUFFER: [u8; 1 << 20] = [0; 1 << 20];
+static mut PLAN: [u8; 1 << 20] = [0; 1 << 20];
 const ARGUMENTS: usize = 1000;
 static mut ARGV: [usize; ARGUMENTS] = [0; ARGUMENTS];
 
@@ -113,14 +113,22 @@ unsafe extern "C" fn entry(stack: NonNull<usize>) -> ! {
 #[derive(Clone, Copy)]
 struct Plan(*const u8);
 
-// SAFETY, for all blocks: the mapping contains the whole plan, and the last NUL ends the reading before the mapping's end.
+// SAFETY, for all blocks: the buffer contains the whole plan, and its last NUL ends the reading.
 impl Plan {
     unsafe fn open(path: usize) -> Self {
         unsafe {
-            let file = must(raw_syscall!(Sysno::openat, AT_FDCWD, path, CLOEXEC));
-            let length = must(raw_syscall!(Sysno::lseek, file, 0, SEEK_END));
-            let at = raw_syscall!(Sysno::mmap, 0, length, PROT_READ, MAP_PRIVATE, file, 0);
-            Self(must(at) as *const u8)
+            let file = must(raw!(__NR_openat, AT_FDCWD, path, CLOEXEC));
+            let plan = &raw mut PLAN as *mut u8;
+            let mut length = 0;
+            loop {
+                let rest = size_of_val(&*&raw const PLAN) - length;
+                match must(raw!(__NR_read, file, plan.add(length) as usize, rest)) {
+                    // The plan must end within the buffer.
+                    0 if rest > 0 => return Self(plan),
+                    0 => exit(126),
+                    read => length += read,
+                }
+            }
         }
     }
 
@@ -147,9 +155,9 @@ impl Plan {
 
 unsafe fn follow(mut plan: Plan) -> ! {
     unsafe {
-        must(raw_syscall!(Sysno::prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+        must(raw!(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
         while let Some((path, _)) = plan.string() {
-            must(raw_syscall!(Sysno::mkdirat, AT_FDCWD, path as usize, 0o755));
+            must(raw!(__NR_mkdirat, AT_FDCWD, path as usize, 0o755));
         }
         loop {
             let way = plan.byte();
@@ -170,7 +178,7 @@ unsafe fn follow(mut plan: Plan) -> ! {
             run(way, argv);
             while let Some((path, length)) = plan.string() {
                 let mode = mode(path);
-                raw_syscall!(Sysno::unlinkat, AT_FDCWD, path as usize, AT_REMOVEDIR);
+                raw!(__NR_unlinkat, AT_FDCWD, path as usize, AT_REMOVEDIR);
                 record(MADE, mode, path, length);
             }
         }
@@ -197,37 +205,37 @@ unsafe fn run(way: u8, argv: *const usize) {
             _ => socket(),
         };
         if way == WAY_SLOW_NON_BLOCKING_PIPE {
-            must(raw_syscall!(Sysno::fcntl, out.1, F_SETFL, O_NONBLOCK));
+            must(raw!(__NR_fcntl, out.1, F_SETFL, O_NONBLOCK));
         }
 
         let out = if way == WAY_CLOSED_PIPE {
-            raw_syscall!(Sysno::close, out.0);
+            raw!(__NR_close, out.0);
             (NOTHING, out.1)
         } else {
             out
         };
 
         let began = now();
-        let program = must(raw_syscall!(Sysno::clone, SIGCHLD, 0, 0, 0, 0));
+        let program = must(named(arch::FORK, &arch::FORK_ARGS));
         if program == 0 {
-            must(raw_syscall!(Sysno::setpgid, 0, 0));
-            must(raw_syscall!(Sysno::dup3, out.1, 1, 0));
-            must(raw_syscall!(Sysno::dup3, err.1, 2, 0));
+            must(raw!(__NR_setpgid, 0, 0));
+            must(raw!(__NR_dup3, out.1, 1, 0));
+            must(raw!(__NR_dup3, err.1, 2, 0));
             if way == WAY_SHORT_FILE {
-                let short = [SHORT; 2];
-                must(raw_syscall!(Sysno::prlimit64, 0, RLIMIT_FSIZE, &raw const short as usize, 0));
+                let short = [SHORT as u64; 2];
+                must(raw!(__NR_prlimit64, 0, RLIMIT_FSIZE, &raw const short as usize, 0));
             }
             let no_environment: usize = 0;
             let environment = &raw const no_environment as usize;
-            raw_syscall!(Sysno::execve, *argv, argv as usize, environment);
+            raw!(__NR_execve, *argv, argv as usize, environment);
             exit(126);
         }
         record(STARTED, program as i32, null(), 0);
         if way != WAY_SHORT_FILE {
-            raw_syscall!(Sysno::close, out.1);
+            raw!(__NR_close, out.1);
         }
         if !is_one {
-            raw_syscall!(Sysno::close, err.1);
+            raw!(__NR_close, err.1);
         }
 
         let kind = if is_one { BOTH_STREAMS } else { OUT };
@@ -236,16 +244,16 @@ unsafe fn run(way: u8, argv: *const usize) {
         while let Some(index) = ready(&open) {
             let (from, kind) = open[index];
             if is_slow {
-                raw_syscall!(Sysno::nanosleep, &raw const PAUSE as usize, 0);
+                pause();
             }
             let (length, writer) = if is_pipe {
                 let most = if way == WAY_LEFT_PIPE { FIRST_BYTES } else { SOME };
-                (raw_syscall!(Sysno::read, from, &raw mut BUFFER as usize, most).cast_signed(), 0)
+                (raw!(__NR_read, from, &raw mut BUFFER as usize, most).cast_signed(), 0)
             } else {
                 receive(from)
             };
             if length == 0 {
-                raw_syscall!(Sysno::close, from);
+                raw!(__NR_close, from);
                 open[index].0 = NOTHING;
             } else if length > 0 {
                 let bytes = &raw const BUFFER as *const u8;
@@ -255,11 +263,11 @@ unsafe fn run(way: u8, argv: *const usize) {
                     target = writer;
                 }
                 if target > 0 && begins(bytes, length as usize, b"Tracer: delaying") {
-                    raw_syscall!(Sysno::kill, target as usize, SIGINT);
+                    raw!(__NR_kill, target as usize, SIGINT);
                     target = 0;
                 }
                 if way == WAY_LEFT_PIPE {
-                    raw_syscall!(Sysno::close, from);
+                    raw!(__NR_close, from);
                     open[index].0 = NOTHING;
                 }
             } else if length != -EINTR {
@@ -268,16 +276,16 @@ unsafe fn run(way: u8, argv: *const usize) {
         }
         if open[0].0 != NOTHING || open[1].0 != NOTHING {
             record(HUNG, 0, null(), 0);
-            raw_syscall!(Sysno::kill, program.wrapping_neg(), SIGKILL);
-            raw_syscall!(Sysno::close, open[0].0);
-            raw_syscall!(Sysno::close, open[1].0);
+            raw!(__NR_kill, program.wrapping_neg(), SIGKILL);
+            raw!(__NR_close, open[0].0);
+            raw!(__NR_close, open[1].0);
         }
         wait(program, began);
         if way == WAY_SHORT_FILE {
             let bytes = &raw mut BUFFER as usize;
-            let length = must(raw_syscall!(Sysno::pread64, out.1, bytes, 1 << 20, 0));
+            let length = must(raw!(__NR_pread64, out.1, bytes, 1 << 20));
             record(OUT, 0, bytes as *const u8, length);
-            raw_syscall!(Sysno::close, out.1);
+            raw!(__NR_close, out.1);
         }
     }
 }
@@ -298,7 +306,7 @@ unsafe fn ready(open: &[(usize, u8); 2]) -> Option<usize> {
         // The kernel writes the remaining time into it, so it is a copy.
         let mut limit = LIMIT;
         let (polled_at, limit) = (&raw mut polled as usize, &raw mut limit as usize);
-        if must(raw_syscall!(Sysno::ppoll, polled_at, 2, limit, 0, 8)) == 0 {
+        if must(named(arch::PPOLL, &[polled_at, 2, limit, 0, 8])) == 0 {
             return None;
         }
         Some(if (&raw const polled[0].2).read_volatile() != 0 { 0 } else { 1 })
@@ -340,7 +348,7 @@ unsafe fn receive(socket: usize) -> (isize, i32) {
             control_length: size_of::<Control>(),
             flags: 0,
         };
-        let length = raw_syscall!(Sysno::recvmsg, socket, &raw mut message as usize, 0);
+        let length = raw!(__NR_recvmsg, socket, &raw mut message as usize, 0);
         let named = control.level == SOL_SOCKET as i32 && control.kind == SCM_CREDENTIALS;
         (length.cast_signed(), if named { control.pid } else { 0 })
     }
@@ -350,18 +358,18 @@ unsafe fn receive(socket: usize) -> (isize, i32) {
 unsafe fn wait(program: usize, began: i64) {
     unsafe {
         let mut status = 0_u32;
-        while raw_syscall!(Sysno::wait4, program, &raw mut status as usize, 0, 0) != program {}
-        let took = now() - began;
+        while raw!(__NR_wait4, program, &raw mut status as usize, 0, 0) != program {}
+        let took = (now() - began).to_le();
         record(ENDED, status as i32, &raw const took as *const u8, 8);
         loop {
             let any = usize::MAX;
-            let left = raw_syscall!(Sysno::wait4, any, 0, WNOHANG, 0).cast_signed();
+            let left = raw!(__NR_wait4, any, 0, WNOHANG, 0).cast_signed();
             if left == -ECHILD {
                 return;
             }
             record(LEFT, left as i32, null(), 0);
-            raw_syscall!(Sysno::kill, program.wrapping_neg(), SIGKILL);
-            raw_syscall!(Sysno::nanosleep, &raw const PAUSE as usize, 0);
+            raw!(__NR_kill, program.wrapping_neg(), SIGKILL);
+            pause();
         }
     }
 }
@@ -369,19 +377,19 @@ unsafe fn wait(program: usize, began: i64) {
 /// Opens a file for writing.
 unsafe fn device(path: &core::ffi::CStr) -> usize {
     let path = path.as_ptr() as usize;
-    unsafe { must(raw_syscall!(Sysno::openat, AT_FDCWD, path, O_WRONLY | CLOEXEC)) }
+    unsafe { must(raw!(__NR_openat, AT_FDCWD, path, O_WRONLY | CLOEXEC)) }
 }
 
 /// Makes a file in memory.
 unsafe fn file() -> usize {
-    unsafe { must(raw_syscall!(Sysno::memfd_create, c"".as_ptr() as usize, MFD_CLOEXEC)) }
+    unsafe { must(raw!(__NR_memfd_create, c"".as_ptr() as usize, MFD_CLOEXEC)) }
 }
 
 /// Both ends of a pipe. The end to read from is the first.
 unsafe fn pipe() -> (usize, usize) {
     unsafe {
         let mut ends = [0_i32; 2];
-        must(raw_syscall!(Sysno::pipe2, &raw mut ends as usize, CLOEXEC));
+        must(raw!(__NR_pipe2, &raw mut ends as usize, CLOEXEC));
         (ends[0] as usize, ends[1] as usize)
     }
 }
@@ -391,10 +399,10 @@ unsafe fn socket() -> (usize, usize) {
     unsafe {
         let mut ends = [0_i32; 2];
         let kind = SOCK_SEQPACKET | CLOEXEC;
-        must(raw_syscall!(Sysno::socketpair, AF_UNIX, kind, 0, &raw mut ends as usize));
+        must(raw!(__NR_socketpair, AF_UNIX, kind, 0, &raw mut ends as usize));
         let (ours, one) = (ends[0] as usize, 1_i32);
         let one = &raw const one as usize;
-        must(raw_syscall!(Sysno::setsockopt, ours, SOL_SOCKET, SO_PASSCRED, one, 4));
+        must(raw!(__NR_setsockopt, ours, SOL_SOCKET, SO_PASSCRED as usize, one, 4));
         (ours, ends[1] as usize)
     }
 }
@@ -404,18 +412,23 @@ unsafe fn mode(path: *const u8) -> i32 {
     unsafe {
         let mut found = MaybeUninit::<[u64; 32]>::uninit(); // struct statx
         let (path, into) = (path as usize, found.as_mut_ptr() as usize);
-        match raw_syscall!(Sysno::statx, AT_FDCWD, path, 0, STATX_MODE, into) as i32 {
+        match raw!(__NR_statx, AT_FDCWD, path, 0, STATX_MODE, into) as i32 {
             0 => i32::from(*(found.as_ptr() as *const u16).add(14)),
             error => error,
         }
     }
 }
 
+/// Sleeps for [`PAUSE`].
+unsafe fn pause() {
+    unsafe { named(arch::NANOSLEEP, &arch::nanosleep_args(&raw const PAUSE as usize, 0)) };
+}
+
 /// Microseconds of the monotonic clock.
 unsafe fn now() -> i64 {
     unsafe {
         let mut now = [0_i64; 2];
-        must(raw_syscall!(Sysno::clock_gettime, CLOCK_MONOTONIC, &raw mut now as usize));
+        must(named(arch::CLOCK_GETTIME, &[CLOCK_MONOTONIC, &raw mut now as usize]));
         now[0] * 1_000_000 + now[1] / 1000
     }
 }
@@ -430,7 +443,7 @@ unsafe fn record(kind: u8, number: i32, bytes: *const u8, length: usize) {
     #[repr(C, packed)]
     struct Head(u8, i32, u32);
     unsafe {
-        let head = Head(kind, number, length as u32);
+        let head = Head(kind, number.to_le(), (length as u32).to_le());
         write_all(&raw const head as *const u8, size_of::<Head>());
         write_all(bytes, length);
     }
@@ -439,7 +452,7 @@ unsafe fn record(kind: u8, number: i32, bytes: *const u8, length: usize) {
 unsafe fn write_all(mut bytes: *const u8, mut length: usize) {
     unsafe {
         while length > 0 {
-            let written = must(raw_syscall!(Sysno::write, 1, bytes as usize, length));
+            let written = must(raw!(__NR_write, 1, bytes as usize, length));
             bytes = bytes.add(written);
             length -= written;
         }
@@ -448,20 +461,5 @@ unsafe fn write_all(mut bytes: *const u8, mut length: usize) {
 
 /// The return value of a system call that must not fail.
 fn must(returned: usize) -> usize {
-    if returned.cast_signed() < 0 {
-        exit(126);
-    }
-    returned
-}
-
-fn exit(status: usize) -> ! {
-    loop {
-        // SAFETY: ends this process.
-        unsafe { raw_syscall!(Sysno::exit_group, status) };
-    }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    exit(126)
+    if is_error(returned) { exit(126) } else { returned }
 }
