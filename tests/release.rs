@@ -201,9 +201,13 @@ fn two_builds_have_the_same_bytes() {
         assert!(*bytes == other[name], "{name} differs");
     }
     let out = dir.path().join(MAKERS[0].folder).join("target/dist");
-    for name in one.keys().filter(|name| name.ends_with(".tar.gz")) {
+    let archives: Vec<_> = one.keys().filter(|name| name.ends_with(".tar.gz")).collect();
+    for name in &archives {
         check(&out, name);
     }
+    let images: Vec<_> = one.keys().filter(|name| name.ends_with(".oci.tar")).collect();
+    assert_eq!(images.len(), 1, "{images:?}");
+    check_image(&out, images[0], &archives);
     sums(&out);
 }
 
@@ -269,6 +273,75 @@ fn check(out: &Path, name: &str) {
         let said = output(&folder, &["./seccomp-notify-min", "-V"]);
         assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
         assert_eq!(output(&folder, &["./seccomp-notify-min.debug", "-V"]), said);
+    }
+}
+
+/// Checks the image for container runtimes: it has the program of each archive, under the name that runtimes know its platform by.
+fn check_image(out: &Path, name: &str, archives: &[&String]) {
+    // The architecture of an archive, and how Go names it, with the variant.
+    const PLATFORMS: [(&str, &str, Option<&str>); 8] = [
+        ("x86_64", "amd64", None),
+        ("i686", "386", None),
+        ("aarch64", "arm64", None),
+        ("armv7", "arm", Some("v7")),
+        ("riscv64", "riscv64", None),
+        ("loongarch64", "loong64", None),
+        ("s390x", "s390x", None),
+        ("ppc64le", "ppc64le", None),
+    ];
+    let folder = out.join("image");
+    fs::create_dir(&folder).expect("a directory can be made");
+    output(&folder, &["tar", "xf", &format!("../{name}")]);
+    let json = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(path).expect("it is in the image")).expect("JSON")
+    };
+    let blob = |descriptor: &serde_json::Value| {
+        let digest = descriptor["digest"].as_str().expect("a digest");
+        let digest = digest.strip_prefix("sha256:").expect("a sha256");
+        let path = folder.join("blobs/sha256").join(digest);
+        let sum = output(&folder, &["sha256sum", path.to_str().expect("text")]);
+        assert!(sum.starts_with(digest), "{sum}");
+        let size = fs::metadata(&path).expect("it is in the image").len();
+        assert_eq!(descriptor["size"].as_u64(), Some(size), "{digest}");
+        path
+    };
+    let top = json(&folder.join("index.json"));
+    let index = json(&blob(&top["manifests"][0]));
+    let manifests = index["manifests"].as_array().expect("a list");
+    assert_eq!(manifests.len(), archives.len());
+    for archive in archives {
+        let stem = archive.strip_suffix(".tar.gz").expect("it is an archive");
+        let known = PLATFORMS.iter().find(|(name, ..)| stem.ends_with(&format!("-{name}-linux")));
+        let (_, architecture, variant) = *known.expect("a platform");
+        let manifest = manifests.iter().find(|manifest| {
+            let platform = &manifest["platform"];
+            platform["os"] == "linux"
+                && platform["architecture"] == architecture
+                && platform["variant"].as_str() == variant
+        });
+        let manifest = json(&blob(manifest.expect("the platform is in the index")));
+        let config = json(&blob(&manifest["config"]));
+        assert_eq!(config["architecture"], architecture);
+        assert_eq!(config["config"]["Entrypoint"][0], format!("/{}", common::NAME));
+        let layer = blob(&manifest["layers"][0]);
+        let listed = output(&folder, &["tar", "tvf", layer.to_str().expect("text")]);
+        assert!(listed.contains("drwxrwxrwt") && listed.contains("tmp/"), "{listed}");
+        output(&folder, &["tar", "xf", layer.to_str().expect("text")]);
+        let program = fs::read(folder.join(common::NAME)).expect("it is in the layer");
+        let released = fs::read(out.join(stem).join(common::NAME)).expect("it was unpacked");
+        assert!(program == released, "{archive}: the image has another program");
+
+        if !is_installed("skopeo") {
+            skipped(&format!("what skopeo finds for {architecture}"), "skopeo is not installed");
+            continue;
+        }
+        let source = format!("oci-archive:{}", out.join(name).display());
+        let mut skopeo = vec!["skopeo", "--override-os=linux", "--override-arch", architecture];
+        skopeo.extend(variant.iter().flat_map(|variant| ["--override-variant", variant]));
+        skopeo.extend(["inspect", &source]);
+        let found: serde_json::Value =
+            serde_json::from_str(&output(out, &skopeo)).expect("skopeo prints JSON");
+        assert_eq!(found["Architecture"], architecture, "{found}");
     }
 }
 

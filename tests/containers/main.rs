@@ -37,12 +37,16 @@ use matrix::{Cell, Matrix};
 use probe::{Lines, Said, THINGS};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// The image of Containerfile.
 const IMAGE: &str = "localhost/seccomp-notify-min";
+/// The released one, which has a program for each platform.
+const RELEASED: &str = concat!("localhost/seccomp-notify-min:", env!("CARGO_PKG_VERSION"));
 
 type Outcome = Result<(), String>;
 
 struct Case {
     name: &'static str,
+    image: &'static str,
     /// Options of `podman run`. PROFILE is replaced by the directory with the profiles.
     options: &'static [&'static str],
     arguments: &'static [&'static str],
@@ -52,21 +56,30 @@ struct Case {
 const MAIN_JOB: &[&str] = &["-K", "/tmp/x", "/bye"];
 
 const CASES: &[Case] = &[
-    Case { name: "root", options: &["--tmpfs=/tmp"], arguments: MAIN_JOB, check: main_job },
+    Case {
+        name: "root",
+        image: IMAGE,
+        options: &["--tmpfs=/tmp"],
+        arguments: MAIN_JOB,
+        check: main_job,
+    },
     Case {
         name: "ordinary_user",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--user=1000:1000"],
         arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "read_only_with_a_tmpfs_on_tmp",
+        image: IMAGE,
         options: &["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp"],
         arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "no_tmp",
+        image: IMAGE,
         options: &[],
         arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
@@ -76,6 +89,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "read_only_without_tmp",
+        image: IMAGE,
         options: &["--read-only", "--read-only-tmpfs=false"],
         arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
@@ -85,12 +99,14 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "all_capabilities_dropped",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--cap-drop=all"],
         arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "ordinary_user_all_capabilities_dropped_no_new_privileges",
+        image: IMAGE,
         options: &[
             "--tmpfs=/tmp",
             "--user=1000:1000",
@@ -102,6 +118,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "own_pid_namespace",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--pid=private"],
         arguments: MAIN_JOB,
         check: |status, stdout, stderr| {
@@ -117,30 +134,35 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "hosts_pid_namespace",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--pid=host"],
         arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "no_seccomp_profile",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=unconfined"],
         arguments: MAIN_JOB,
         check: main_job,
     },
     Case {
         name: "profile_that_refuses_seccomp",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
         arguments: MAIN_JOB,
         check: refused,
     },
     Case {
         name: "profile_that_does_not_know_seccomp",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/unknown.json"],
         arguments: MAIN_JOB,
         check: unknown,
     },
     Case {
         name: "probe",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--user=1000:1000", "--cap-drop=all"],
         arguments: &["-p"],
         check: |status, stdout, _| {
@@ -162,7 +184,15 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "released_image_by_its_defaults",
+        image: RELEASED,
+        options: &[],
+        arguments: &[],
+        check: main_job,
+    },
+    Case {
         name: "probe_where_the_profile_refuses_seccomp",
+        image: IMAGE,
         options: &["--tmpfs=/tmp", "--security-opt=seccomp=PROFILE/refuse.json"],
         arguments: &["-p"],
         check: |status, stdout, _| {
@@ -289,12 +319,13 @@ impl Podman {
         .map_err(|reason| format!("podman cannot build here: {reason}"))?;
         host::checked(podman.command().args(["build", "--quiet", "-t", IMAGE, "."]), LIMIT)
             .expect("the Containerfile can be built");
+        podman.load_released();
         let format = "{{.Size}}";
         let size = podman.command().args(["image", "inspect", "--format", format, IMAGE]).output();
         let size = size.map_err(|error| error.to_string())?.stdout;
         podman.size = String::from_utf8_lossy(&size).trim().to_owned();
         // A failure of this run is podman's: the program only prints its version.
-        let probe = podman.run(&[], &["-V"])?;
+        let probe = podman.run(IMAGE, &[], &["-V"])?;
         match probe.status.code() {
             Some(0) => Ok(podman),
             _ => Err(format!(
@@ -316,19 +347,35 @@ impl Podman {
         command
     }
 
-    fn run(&self, options: &[String], arguments: &[&str]) -> Result<Ran, String> {
+    /// Makes the released image, as the release does for each platform that the toolchain builds for, and loads it.
+    fn load_released(&self) {
+        let out = self.dir.path().join("dist");
+        let mut tool = Command::new(env!("CARGO"));
+        tool.args(["run", "--quiet", "--locked", "--manifest-path", ".tools/release/Cargo.toml"])
+            .arg("--")
+            .arg("--out")
+            .arg(&out)
+            .current_dir(host::project());
+        host::checked(&mut tool, Duration::from_secs(600)).expect("the release can be made");
+        let name = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"), ".oci.tar");
+        let mut load = self.command();
+        host::checked(load.args(["load", "--quiet", "--input"]).arg(out.join(name)), LIMIT)
+            .expect("podman loads the image");
+    }
+
+    fn run(&self, image: &str, options: &[String], arguments: &[&str]) -> Result<Ran, String> {
         let mut command = self.command();
         command.args(["run", "--rm", "--network=none", "--log-driver=none", "--attach=stdout"]);
         // Limits that an ordinary process may set.
         command.args(["--attach=stderr", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]);
-        host::run(command.args(options).arg(IMAGE).args(arguments), LIMIT)
+        host::run(command.args(options).arg(image).args(arguments), LIMIT)
     }
 
     fn try_case(&self, case: &Case) -> Outcome {
         let folder = self.dir.path().display().to_string();
         let options: Vec<String> =
             case.options.iter().map(|option| option.replace("PROFILE", &folder)).collect();
-        let ran = self.run(&options, case.arguments)?;
+        let ran = self.run(case.image, &options, case.arguments)?;
         let (stdout, stderr) =
             (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         let status = ran.status.code().ok_or("podman was killed")?;

@@ -51,27 +51,28 @@ impl Archive {
             for (slash, _) in path.match_indices('/') {
                 let folder = &path[..=slash];
                 if !folders.iter().any(|known| known == folder) {
-                    let mut header = self.header(EntryType::Directory, DIRECTORY, 0);
+                    let mut header = header(EntryType::Directory, DIRECTORY, self.date, 0);
                     builder.append_data(&mut header, folder, std::io::empty())?;
                     folders.push(folder.to_owned());
                 }
             }
-            let mut header = self.header(EntryType::Regular, *mode, bytes.len() as u64);
+            let mut header = header(EntryType::Regular, *mode, self.date, bytes.len() as u64);
             builder.append_data(&mut header, &path, bytes.as_slice())?;
         }
         Ok(builder.into_inner()?.finish()?)
     }
+}
 
-    fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(self.date);
-        header.set_size(size);
-        header
-    }
+/// The header of a file that belongs to root.
+pub fn header(kind: EntryType, mode: u32, date: u64, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(date);
+    header.set_size(size);
+    header
 }
 
 /// Check sums in the format of sha256sum(1).

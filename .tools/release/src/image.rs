@@ -20,28 +20,41 @@ use crate::{NAME, licenses};
 pub struct Architecture {
     pub name: &'static str,
     triple: &'static str,
+    pub platform: Platform,
     /// The compiler's flags for it, beside those of the project's configuration.
     flags: &'static [&'static str],
 }
 
-const fn architecture(name: &'static str, triple: &'static str) -> Architecture {
-    Architecture { name, triple, flags: &[] }
+/// An architecture as container runtimes name it: Go's GOARCH, and a variant if there are several.
+pub struct Platform {
+    pub architecture: &'static str,
+    pub variant: Option<&'static str>,
+}
+
+const fn architecture(
+    name: &'static str,
+    triple: &'static str,
+    platform: &'static str,
+) -> Architecture {
+    let platform = Platform { architecture: platform, variant: None };
+    Architecture { name, triple, platform, flags: &[] }
 }
 
 pub const ARCHITECTURES: &[Architecture] = &[
-    architecture("x86_64", "x86_64-unknown-linux-gnu"),
-    architecture("i686", "i686-unknown-linux-gnu"),
-    architecture("aarch64", "aarch64-unknown-linux-gnu"),
+    architecture("x86_64", "x86_64-unknown-linux-gnu", "amd64"),
+    architecture("i686", "i686-unknown-linux-gnu", "386"),
+    architecture("aarch64", "aarch64-unknown-linux-gnu", "arm64"),
     Architecture {
+        platform: Platform { architecture: "arm", variant: Some("v7") },
         // Thumb code is a quarter smaller than ARM code, and every armv7 runs it. The compiler warns of this flag in every
         // build, so it is not in the project's configuration.
         flags: &["-Ctarget-feature=+thumb-mode"],
-        ..architecture("armv7", "armv7-unknown-linux-gnueabihf")
+        ..architecture("armv7", "armv7-unknown-linux-gnueabihf", "arm")
     },
-    architecture("riscv64", "riscv64gc-unknown-linux-gnu"),
-    architecture("loongarch64", "loongarch64-unknown-linux-gnu"),
-    architecture("s390x", "s390x-unknown-linux-gnu"),
-    architecture("ppc64le", "powerpc64le-unknown-linux-gnu"),
+    architecture("riscv64", "riscv64gc-unknown-linux-gnu", "riscv64"),
+    architecture("loongarch64", "loongarch64-unknown-linux-gnu", "loong64"),
+    architecture("s390x", "s390x-unknown-linux-gnu", "s390x"),
+    architecture("ppc64le", "powerpc64le-unknown-linux-gnu", "ppc64le"),
 ];
 
 /// The program without and with symbols.

@@ -1,5 +1,6 @@
 //! Makes the release archives: for each architecture the program, the same program with symbols for debuggers, and the
-//! documents. This file decides what is in an archive; [`image`] builds the program, [`archive`] packs the files.
+//! documents; and one image with the programs of all architectures, for container runtimes. This file decides what is in an
+//! archive; [`image`] builds the program, [`archive`] packs the files, [`oci`] makes the image.
 //!
 //! The same source and the same compiler give the same bytes, at any place and time and for any user: tests/release.rs
 //! of the project proves it. The tool is a package of its own with its own lock file: its crates, above all the
@@ -9,6 +10,7 @@ mod archive;
 mod changelog;
 mod image;
 mod licenses;
+mod oci;
 
 use std::env;
 use std::fs;
@@ -64,6 +66,7 @@ fn main() -> Result<()> {
     }
 
     let mut sums = Vec::new();
+    let mut oci = oci::Image::new(&version, date);
     for architecture in wanted {
         if let Some(reason) = toolchain.cannot_build(architecture, options.build_std) {
             if explicit {
@@ -76,6 +79,7 @@ fn main() -> Result<()> {
         let mut archive = Archive::new(&folder, date);
         let images =
             toolchain.build(architecture, options.build_std, &project, package, &metadata)?;
+        oci.add(&architecture.platform, &images.stripped)?;
         archive.program(NAME, images.stripped);
         archive.program(&format!("{NAME}.debug"), images.unstripped);
         for name in ["CHANGELOG.md", "LICENSE", "README.md", "seccomp-notify-min.1"] {
@@ -100,6 +104,11 @@ fn main() -> Result<()> {
     if sums.is_empty() {
         bail!("nothing could be built");
     }
+    let name = format!("{NAME}-{version}.oci.tar");
+    let bytes = oci.finish()?;
+    write(&out.join(&name), &bytes)?;
+    println!("{} {} bytes, {} platforms", out.join(&name).display(), bytes.len(), sums.len());
+    sums.push((name, bytes));
     write(&out.join("SHA256SUMS"), archive::sums(&sums).as_bytes())
 }
 
