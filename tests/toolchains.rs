@@ -23,11 +23,18 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// may be the toolchain in use, which must not change while the tests run.
 const CHANNELS: [&str; 6] = ["1.88.0", "1.95.0", "1.98.0", "1.99.1", "beta", "nightly"];
 
-const TARGETS: [&str; 4] = [
-    "x86_64-unknown-linux-gnu",
-    "x86_64-unknown-linux-musl",
-    "aarch64-unknown-linux-gnu",
-    "riscv64gc-unknown-linux-gnu",
+/// A target, and the minor version of the first Rust that builds the program for it.
+const TARGETS: [(&str, u32); 9] = [
+    ("x86_64-unknown-linux-gnu", 88),
+    ("x86_64-unknown-linux-musl", 88),
+    ("i686-unknown-linux-gnu", 88),
+    ("aarch64-unknown-linux-gnu", 88),
+    ("armv7-unknown-linux-gnueabihf", 88),
+    ("riscv64gc-unknown-linux-gnu", 88),
+    ("loongarch64-unknown-linux-gnu", 88),
+    ("s390x-unknown-linux-gnu", 88),
+    // `asm!` for it is stable from then on.
+    ("powerpc64le-unknown-linux-gnu", 95),
 ];
 
 /// A compiler and its cargo.
@@ -84,7 +91,7 @@ fn by_rustup(channel: &str) -> Result<Toolchain, String> {
         rustc: which("rustc").map_err(|why| got.err().unwrap_or(why))?,
         cargo: which("cargo")?,
     };
-    for target in TARGETS {
+    for (target, _) in TARGETS {
         if !toolchain.has(target) {
             let mut add = Command::new("rustup");
             // Told where the target is missing.
@@ -130,7 +137,12 @@ fn every_toolchain_builds_it_without_a_warning() {
         if !seen.insert(version.clone()) {
             return;
         }
-        for target in TARGETS {
+        for (target, since) in TARGETS {
+            if minor(&version) < since {
+                let why = format!("Rust builds for it from 1.{since} on");
+                common::skipped(&format!("{version}, {target}"), why);
+                continue;
+            }
             if !toolchain.has(target) {
                 common::skipped(&format!("{version}, {target}"), "the toolchain lacks the target");
                 continue;

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, elf};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, elf};
 
 use crate::common::{self, Beneath, Ended, NAME, Run};
 
@@ -124,28 +124,47 @@ impl Built {
     /// What is wrong.
     pub fn look_at(program: &Path) -> Result<Self, String> {
         let bytes = fs::read(program).map_err(|error| format!("{}: {error}", program.display()))?;
-        let file = ElfFile64::<Endianness>::parse(&*bytes).map_err(|error| error.to_string())?;
-        let endian = file.endian();
-        let header = file.elf_header();
-        if header.e_type(endian) != elf::ET_EXEC {
-            return Err(format!("an ELF file of type {}", header.e_type(endian)));
-        }
-        for segment in header.program_headers(endian, &*bytes).map_err(|error| error.to_string())? {
-            if [elf::PT_INTERP, elf::PT_DYNAMIC].contains(&segment.p_type(endian)) {
-                return Err("it is not static".into());
-            }
-            let both = elf::PF_W | elf::PF_X;
-            if segment.p_flags(endian) & both == both {
-                return Err("a segment is writable and executable".into());
-            }
-        }
-        let own = if cfg!(target_arch = "x86_64") { elf::EM_X86_64 } else { elf::EM_AARCH64 };
-        let ran = header.e_machine(endian) == own;
+        let machine = match FileKind::parse(&*bytes).map_err(|error| error.to_string())? {
+            FileKind::Elf32 => check_static::<elf::FileHeader32<Endianness>>(&bytes)?,
+            FileKind::Elf64 => check_static::<elf::FileHeader64<Endianness>>(&bytes)?,
+            other => return Err(format!("no ELF file but {other:?}")),
+        };
+        // Most kernels for x86-64 run programs of 32 bits too.
+        let ran = match machine {
+            elf::EM_X86_64 => cfg!(target_arch = "x86_64"),
+            elf::EM_386 => cfg!(target_arch = "x86_64") && is_executable(program),
+            elf::EM_AARCH64 => cfg!(target_arch = "aarch64"),
+            _ => false,
+        };
         if ran {
             runs(program)?;
         }
         Ok(Self { size: bytes.len(), ran })
     }
+}
+
+/// Checks that a program is static, and returns its machine.
+fn check_static<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<u16, String> {
+    let header = Elf::parse(bytes).map_err(|error| error.to_string())?;
+    let endian = header.endian().map_err(|error| error.to_string())?;
+    if header.e_type(endian) != elf::ET_EXEC {
+        return Err(format!("an ELF file of type {}", header.e_type(endian)));
+    }
+    for segment in header.program_headers(endian, bytes).map_err(|error| error.to_string())? {
+        if [elf::PT_INTERP, elf::PT_DYNAMIC].contains(&segment.p_type(endian)) {
+            return Err("it is not static".into());
+        }
+        let both = elf::PF_W | elf::PF_X;
+        if segment.p_flags(endian) & both == both {
+            return Err("a segment is writable and executable".into());
+        }
+    }
+    Ok(header.e_machine(endian))
+}
+
+/// Whether the kernel can execute a program at all.
+fn is_executable(program: &Path) -> bool {
+    Command::new(program).arg("-V").output().is_ok()
 }
 
 /// Whether a program does its main job.

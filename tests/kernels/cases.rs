@@ -16,6 +16,10 @@ use crate::watched;
 /// The kernel that a case ran on.
 pub struct Kernel {
     pub architecture: &'static Architecture,
+    /// The machine's name, as the kernel itself reports it.
+    pub machine: &'static str,
+    /// What the firmware adds to the arguments of the first process.
+    pub appended: Option<&'static str>,
     pub version: (u32, u32),
     /// The release that the kernel itself reports.
     pub release: String,
@@ -84,8 +88,8 @@ pub const AS_INIT: &str = "the_program_as_init";
 /// The program's arguments, on the kernel's command line.
 pub const AS_INIT_PARAMETERS: &str = "rdinit=/seccomp-notify-min -- -K /tmp/x /bye";
 
-/// The case that needs a 32-bit program, which may not be available.
-pub const FOREIGN: &str = "a_32_bit_program_under_the_filter";
+/// The case that needs a program of another architecture, which may not be available.
+pub const FOREIGN: &str = "a_program_of_another_architecture_under_the_filter";
 
 const CASES: &[Case] = &[
     case("main_job", "run -K /tmp/x /bye; facts /tmp/x /bye", |_, report| {
@@ -355,12 +359,12 @@ const CASES: &[Case] = &[
         nothing_started(report)?;
         told(report, "seccomp-notify-min: missing operand\nTry 'seccomp-notify-min --help'")
     }),
-    // A 32-bit program without the filter, a native program with it, and then the 32-bit program with it.
+    // A program of the other size of words without the filter, a native program with it, and then the first one with it.
     case(
         FOREIGN,
-        "/bin32/true; echo \"unfiltered: $?\" >&3
+        "/foreign/true; echo \"unfiltered: $?\" >&3
          /under-filter /bin/busybox true; echo \"native: $?\" >&3
-         /under-filter /bin32/true; status=$?",
+         /under-filter /foreign/true; status=$?",
         |_, report| {
             found(report, &["unfiltered: 0", "native: 0"])?;
             ended(report, 128 + 31) // SIGSYS
@@ -468,7 +472,7 @@ const TOO_OLD: &[(&str, &str)] = &[
 
 /// Checks the probe's lines: all that this kernel has works, but for what is `closed` here.
 fn probed(kernel: &Kernel, report: &Report, closed: &[(&str, &str)]) -> Outcome {
-    let machine = kernel.architecture.name;
+    let machine = kernel.machine;
     // `uname -r`, then `uname -v`.
     let release = kernel.release.split(' ').next().unwrap_or_default();
     let mut wanted = format!("system: Linux {release} {machine}\n");
@@ -510,8 +514,8 @@ pub fn init() -> String {
 }
 
 /// Checks the console of the machine whose first process was the program: the transcript, and the exit status in the kernel's
-/// panic.
-pub fn check_as_init(console: &str) -> Outcome {
+/// panic. `appended` is one more argument.
+pub fn check_as_init(console: &str, appended: Option<&str>) -> Outcome {
     let panic = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000";
     // The panic comes after the whole transcript: the program waits until the console has sent everything.
     let Some((said, _)) = console.split_once(panic) else {
@@ -533,11 +537,22 @@ pub fn check_as_init(console: &str) -> Outcome {
         said.pop();
     }
     let join = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let report = Report {
+    let mut report = Report {
         stdout: join(said.iter().copied().filter(|line| !is_error(line)).collect()),
         stderr: join(said.iter().copied().filter(is_error).collect()),
         ..Report::default()
     };
+    if let Some(appended) = appended {
+        // It comes after /bye: the tracer is gone. Without the two lines, the rest is the main job.
+        let announced = format!("\nTarget process: about to make directory \"{appended}\"\n");
+        let failed = "Target process: mkdir: Function not implemented\n";
+        for (text, line) in [(&mut report.stdout, &announced[..]), (&mut report.stderr, failed)] {
+            let Some((before, after)) = text.split_once(line) else {
+                return Err(format!("no '{line}' for the firmware's argument:\n{console}"));
+            };
+            *text = format!("{before}{after}");
+        }
+    }
     main_job(&report, "/tmp/x")
 }
 

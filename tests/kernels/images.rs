@@ -1,9 +1,10 @@
 //! The architectures, and how the images for each are built. .tools/release builds the program, which is taken out of the archive
-//! that users get. The compiler is the toolchain's own, if that has the target, and otherwise Debian's, which also builds
-//! `core`.
+//! that users get. The compiler is the toolchain's own, if that has the target or rustup can add it, and otherwise Debian's. That
+//! one builds `core` first, for which it must be allowed what is not stable; then it builds the program as for any user.
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,55 +14,211 @@ use crate::host::{self, checked};
 const LIMIT: Duration = Duration::from_secs(600);
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// One architecture: its names, its machine, and what the program's image may take up there.
+/// One architecture: its names, its machines, and what the program's image may take up there.
 pub struct Architecture {
-    /// As Rust and `uname -m` name it.
+    /// As the release archives name it.
     pub name: &'static str,
+    pub triple: &'static str,
     /// As Debian names it.
     pub debian: &'static str,
-    pub triple: &'static str,
-    pub qemu: &'static [&'static str],
-    /// Debian's package with that qemu.
-    pub qemu_package: &'static str,
-    pub console: &'static str,
-    /// The 32-bit architecture whose programs its kernels run, as Debian names it, or why there is none.
+    /// The machine with a kernel of this architecture.
+    pub host: &'static Host,
+    /// The machine with a kernel of the 64-bit architecture that also runs programs of this one, if there is one.
+    pub wider_host: Option<&'static Host>,
+    /// The other architecture whose programs its kernels run, as Debian names it, or why there is none.
     pub foreign: Result<&'static str, &'static str>,
     /// The maximal size of the program's image in bytes: a little more than was measured.
     pub budget: u64,
 }
 
+/// A machine, and the kernels for it.
+pub struct Host {
+    /// As `uname -m` names it.
+    pub machine: &'static str,
+    /// As Debian names it.
+    pub debian: &'static str,
+    /// The ends of the names of Debian's packages with its kernel, the best first.
+    pub flavours: &'static [&'static str],
+    pub qemu: &'static [&'static str],
+    /// Debian's package with that qemu.
+    pub qemu_package: &'static str,
+    /// The first version of that qemu that boots these kernels, and the suite to take it from if the installed one is older.
+    pub qemu_since: Option<(u32, &'static str)>,
+    pub firmware: Option<Firmware>,
+    pub console: &'static str,
+}
+
+/// What starts the kernel, where qemu does not do it itself.
+pub struct Firmware {
+    pub suite: &'static str,
+    pub package: &'static str,
+    pub file: &'static str,
+    /// What it appends to the kernel's command line. The first process gets it as its last argument.
+    pub argument: &'static str,
+}
+
+const AMD64: Host = Host {
+    machine: "x86_64",
+    debian: "amd64",
+    // The small one for clouds.
+    flavours: &["cloud-amd64", "amd64"],
+    qemu: &["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
+    qemu_package: "qemu-system-x86",
+    qemu_since: None,
+    firmware: None,
+    console: "ttyS0",
+};
+const I386: Host = Host {
+    machine: "i686",
+    debian: "i386",
+    flavours: &["686-pae", "686"],
+    qemu: &["qemu-system-i386", "-M", "q35", "-cpu", "max"],
+    qemu_package: "qemu-system-x86",
+    qemu_since: None,
+    firmware: None,
+    console: "ttyS0",
+};
+const ARM64: Host = Host {
+    machine: "aarch64",
+    debian: "arm64",
+    flavours: &["cloud-arm64", "arm64"],
+    qemu: &["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
+    qemu_package: "qemu-system-arm",
+    qemu_since: None,
+    firmware: None,
+    console: "ttyAMA0",
+};
+const ARMHF: Host = Host {
+    machine: "armv7l",
+    debian: "armhf",
+    flavours: &["armmp"],
+    qemu: &["qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"],
+    qemu_package: "qemu-system-arm",
+    qemu_since: None,
+    firmware: None,
+    console: "ttyAMA0",
+};
+const RISCV64: Host = Host {
+    machine: "riscv64",
+    debian: "riscv64",
+    flavours: &["riscv64"],
+    qemu: &["qemu-system-riscv64", "-M", "virt"],
+    qemu_package: "qemu-system-misc",
+    qemu_since: None,
+    firmware: None,
+    console: "ttyS0",
+};
+const S390X: Host = Host {
+    machine: "s390x",
+    debian: "s390x",
+    flavours: &["s390x"],
+    qemu: &["qemu-system-s390x", "-M", "s390-ccw-virtio"],
+    qemu_package: "qemu-system-misc",
+    qemu_since: None,
+    firmware: None,
+    console: "ttysclp0",
+};
+const PPC64EL: Host = Host {
+    machine: "ppc64le",
+    debian: "ppc64el",
+    flavours: &["powerpc64le"],
+    qemu: &["qemu-system-ppc64", "-M", "pseries"],
+    qemu_package: "qemu-system-ppc",
+    qemu_since: None,
+    firmware: None,
+    console: "hvc0",
+};
+
+const LOONG64: Host = Host {
+    machine: "loongarch64",
+    debian: "loong64",
+    flavours: &["loong64"],
+    qemu: &["qemu-system-loongarch64", "-M", "virt", "-cpu", "la464"],
+    qemu_package: "qemu-system-misc",
+    qemu_since: Some((10, "bookworm-backports")),
+    firmware: Some(Firmware {
+        suite: "trixie",
+        package: "qemu-efi-loongarch64",
+        file: "*/QEMU_EFI.fd",
+        argument: "initrd=initrd",
+    }),
+    console: "ttyS0",
+};
+
 pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "x86_64",
-        debian: "amd64",
         triple: "x86_64-unknown-linux-gnu",
-        qemu: &["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
-        qemu_package: "qemu-system-x86",
-        console: "ttyS0",
+        debian: "amd64",
+        host: &AMD64,
+        wider_host: None,
         foreign: Ok("i386"),
-        budget: 20_600,
+        budget: 20_650,
+    },
+    Architecture {
+        name: "i686",
+        triple: "i686-unknown-linux-gnu",
+        debian: "i386",
+        host: &I386,
+        wider_host: Some(&AMD64),
+        foreign: Err("a kernel of 32 bits runs no program of 64 bits"),
+        budget: 22_900,
     },
     Architecture {
         name: "aarch64",
-        debian: "arm64",
         triple: "aarch64-unknown-linux-gnu",
-        qemu: &["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
-        qemu_package: "qemu-system-arm",
-        console: "ttyAMA0",
+        debian: "arm64",
+        host: &ARM64,
+        wider_host: None,
         foreign: Ok("armhf"),
-        budget: 22_060,
+        budget: 22_100,
+    },
+    Architecture {
+        name: "armv7",
+        triple: "armv7-unknown-linux-gnueabihf",
+        debian: "armhf",
+        host: &ARMHF,
+        wider_host: Some(&ARM64),
+        foreign: Err("a kernel of 32 bits runs no program of 64 bits"),
+        budget: 19_450,
     },
     Architecture {
         name: "riscv64",
-        debian: "riscv64",
         triple: "riscv64gc-unknown-linux-gnu",
-        qemu: &["qemu-system-riscv64", "-M", "virt"],
-        qemu_package: "qemu-system-misc",
-        console: "ttyS0",
+        debian: "riscv64",
+        host: &RISCV64,
+        wider_host: None,
         foreign: Err(
             "Debian's riscv64 kernels are built without CONFIG_COMPAT: one of 32 bits is no program to them",
         ),
-        budget: 20_000,
+        budget: 20_050,
+    },
+    Architecture {
+        name: "loongarch64",
+        triple: "loongarch64-unknown-linux-gnu",
+        debian: "loong64",
+        host: &LOONG64,
+        wider_host: None,
+        foreign: Err("this architecture has no ABI of 32 bits"),
+        budget: 25_300,
+    },
+    Architecture {
+        name: "s390x",
+        triple: "s390x-unknown-linux-gnu",
+        debian: "s390x",
+        host: &S390X,
+        wider_host: None,
+        foreign: Err("Debian has no programs of 31 bits"),
+        budget: 23_000,
+    },
+    Architecture {
+        name: "ppc64le",
+        triple: "powerpc64le-unknown-linux-gnu",
+        debian: "ppc64el",
+        host: &PPC64EL,
+        wider_host: None,
+        foreign: Err("a little-endian kernel of this architecture runs no program of 32 bits"),
+        budget: 28_400,
     },
 ];
 
@@ -111,8 +268,8 @@ fn build_with(toolchain: &Toolchain, architecture: &Architecture) -> Result<Imag
 enum Toolchain {
     /// The toolchain in use, which has the target's `core`.
     Own,
-    /// Debian's compiler, with the linker of the toolchain in use.
-    Debian { linker: PathBuf },
+    /// Debian's compiler with a `core` that was built for the target, and the linker of the toolchain in use.
+    Debian { rustc: PathBuf, linker: PathBuf },
 }
 
 impl Toolchain {
@@ -123,7 +280,14 @@ impl Toolchain {
                 .map(|said| String::from_utf8_lossy(&said).trim().to_owned())
         };
         let targets = Path::new(&ask(&["--print", "sysroot"])?).join("lib/rustlib");
-        if targets.join(architecture.triple).join("lib").is_dir() {
+        let has_target = || targets.join(architecture.triple).join("lib").is_dir();
+        if !has_target() {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["target", "add", architecture.triple]).current_dir(host::project());
+            // Without rustup, or where it cannot fetch, there is another way.
+            let _ = host::download(without_ours(&mut rustup));
+        }
+        if has_target() {
             return Ok(Self::Own);
         }
         let version = ask(&["-vV"])?;
@@ -138,14 +302,15 @@ impl Toolchain {
         }
         host::install(&["rustc-web", "cargo-web", "rust-web-src"])
             .map_err(|reason| format!("the toolchain lacks {}: {reason}", architecture.triple))?;
-        Ok(Self::Debian { linker })
+        let rustc = debian_rustc(architecture, &linker)?;
+        Ok(Self::Debian { rustc, linker })
     }
 
     fn name(&self) -> &'static str {
         match self {
             Self::Own => "the release archive",
             Self::Debian { .. } => {
-                "the release archive, by Debian's rustc with core built along, rust-lld"
+                "the release archive, by Debian's rustc with a core built before, rust-lld"
             }
         }
     }
@@ -172,10 +337,8 @@ impl Toolchain {
             Self::Own => {
                 tool.env("CARGO", env!("CARGO"));
             }
-            Self::Debian { linker } => {
-                by_debian(&mut tool, architecture, linker)
-                    .env("CARGO", "/usr/bin/cargo")
-                    .arg("--build-std");
+            Self::Debian { rustc, linker } => {
+                by_debian(&mut tool, architecture, rustc, linker).env("CARGO", "/usr/bin/cargo");
             }
         }
         tool.args(["--arch", architecture.name, "--project"]).arg(host::project());
@@ -192,10 +355,9 @@ impl Toolchain {
         let target = build_folder(architecture);
         let mut cargo = match self {
             Self::Own => Command::new(env!("CARGO")),
-            Self::Debian { linker } => {
+            Self::Debian { rustc, linker } => {
                 let mut cargo = Command::new("/usr/bin/cargo");
-                by_debian(&mut cargo, architecture, linker)
-                    .arg("-Zbuild-std=core,compiler_builtins");
+                by_debian(&mut cargo, architecture, rustc, linker);
                 cargo
             }
         };
@@ -215,17 +377,61 @@ fn build_folder(architecture: &Architecture) -> PathBuf {
     host::project().join("target/kernels").join(architecture.name)
 }
 
-/// Makes cargo, or a program that starts cargo, build with Debian's compiler and this linker.
+/// Makes cargo, or a program that starts cargo, build with this compiler and this linker.
 fn by_debian<'a>(
     command: &'a mut Command,
     architecture: &Architecture,
+    rustc: &Path,
     linker: &Path,
 ) -> &'a mut Command {
     let variable = architecture.triple.replace('-', "_").to_uppercase();
-    command
-        .env("RUSTC", "/usr/bin/rustc")
+    command.env("RUSTC", rustc).env(format!("CARGO_TARGET_{variable}_LINKER"), linker)
+}
+
+/// Builds `core` for the architecture with Debian's compiler, and returns a compiler that has it: a script that starts Debian's
+/// compiler with a folder of its own for the libraries.
+fn debian_rustc(architecture: &Architecture, linker: &Path) -> Result<PathBuf, String> {
+    let triple = architecture.triple;
+    let folder = build_folder(architecture);
+    let target = folder.join("core");
+    let mut cargo = Command::new("/usr/bin/cargo");
+    by_debian(&mut cargo, architecture, Path::new("/usr/bin/rustc"), linker);
+    without_ours(&mut cargo)
+        // Only here: with it the compiler would also take what is not stable in the program.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env(format!("CARGO_TARGET_{variable}_LINKER"), linker)
+        .env("CARGO_TARGET_DIR", &target)
+        .args(["build", "--quiet", "--release", "--locked", "--example", "under-filter"])
+        .args(["-Zbuild-std=core,compiler_builtins", "--target", triple])
+        .current_dir(host::project().join("tests/kernels/under-filter"));
+    checked(&mut cargo, LIMIT)?;
+
+    let complain = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let libraries = folder.join("sysroot/lib/rustlib");
+    let _ = fs::remove_dir_all(&libraries);
+    let of_target = libraries.join(triple).join("lib");
+    fs::create_dir_all(&of_target).map_err(complain)?;
+    for file in fs::read_dir(target.join(triple).join("release/deps")).map_err(complain)? {
+        let file = file.map_err(complain)?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        let is_library = name.starts_with("libcore-") || name.starts_with("libcompiler_builtins-");
+        if is_library && name.ends_with(".rlib") {
+            fs::copy(file.path(), of_target.join(name)).map_err(complain)?;
+        }
+    }
+    // For build.rs.
+    let mut rustc = Command::new("/usr/bin/rustc");
+    let said = checked(rustc.args(["--print", "sysroot"]), LIMIT)?;
+    let own = Path::new(String::from_utf8_lossy(&said).trim()).join("lib/rustlib");
+    for library in fs::read_dir(own).map_err(complain)? {
+        let library = library.map_err(complain)?;
+        symlink(library.path(), libraries.join(library.file_name())).map_err(complain)?;
+    }
+    let script = folder.join("rustc");
+    let sysroot = folder.join("sysroot");
+    let text = format!("#!/bin/sh\nexec /usr/bin/rustc --sysroot '{}' \"$@\"\n", sysroot.display());
+    fs::write(&script, text).map_err(complain)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(complain)?;
+    Ok(script)
 }
 
 /// Removes variables that cargo set for this test, and variables that the started program must not use.
@@ -237,6 +443,9 @@ fn without_ours(command: &mut Command) -> &mut Command {
         }
     }
     // Both would replace the flags of the project's configuration.
-    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_BOOTSTRAP");
     command.env_remove("RUSTUP_TOOLCHAIN")
 }

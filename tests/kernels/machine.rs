@@ -1,6 +1,8 @@
 //! A virtual machine: boots a kernel and an initramfs under qemu-system, and reads the output of the console.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::host;
-use crate::images::Architecture;
+use crate::images::Host;
+use crate::packages::{self, Index};
 
 /// The time limit of one boot with all its cases.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -26,44 +29,93 @@ pub struct Report {
     pub left: String,
 }
 
-/// Boots `kernel` with `initramfs` and returns the output of the console until the machine ended. `parameters` are added to the
-/// kernel's command line.
-///
-/// On a busy host an emulated kernel may hang, or panic because of a missing timer interrupt, before it starts the first
-/// process. Then nothing was tested, and the machine is booted a second time; a message says so. `alive` is the beginning of
-/// the first process's output.
-pub fn boot(
-    architecture: &Architecture,
-    kernel: &[u8],
-    initramfs: &[u8],
-    parameters: &str,
-    alive: &str,
-) -> Result<String, String> {
-    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let file = |name: &str, content: &[u8]| {
-        let path = dir.path().join(name);
-        fs::write(&path, content).map(|()| path).map_err(|e| format!("{name}: {e}"))
-    };
-    let kernel = file("kernel", kernel)?;
-    let initramfs = file("initramfs", initramfs)?;
-    let mut qemu = Command::new(architecture.qemu[0]);
-    qemu.args(&architecture.qemu[1..])
-        .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
-        .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
-        .arg("-kernel")
-        .arg(kernel)
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-append")
-        // Only emergencies on the console. A panic ends the machine at once.
-        .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", architecture.console));
-    let mut console = run(&mut qemu);
-    let (Ok(said) | Err(said)) = &console;
-    if !said.contains(alive) {
-        eprintln!("{}: no first process, so once more: {said}", architecture.name);
-        console = run(&mut qemu);
+/// The qemu of a machine, and its firmware.
+#[derive(Clone)]
+pub struct Emulator {
+    host: &'static Host,
+    program: PathBuf,
+    firmware: Option<Vec<u8>>,
+}
+
+impl Emulator {
+    /// Installs the qemu, or takes it from another suite if the installed one is too old.
+    pub fn find(host: &'static Host) -> Result<Self, String> {
+        host::install(&[host.qemu_package])?;
+        let mut program = PathBuf::from(host.qemu[0]);
+        if let Some((since, suite)) = host.qemu_since
+            && version(&program)? < since
+        {
+            let ours = host::checked(
+                Command::new("dpkg").arg("--print-architecture"),
+                Duration::from_secs(20),
+            )?;
+            let ours = String::from_utf8_lossy(&ours).trim().to_owned();
+            let package = Index::open(suite, &ours)?.fetch(host.qemu_package)?;
+            let content = packages::unpack(&package, &format!("*/bin/{}", host.qemu[0]))?;
+            let complain = |error: std::io::Error| format!("{}: {error}", host.qemu[0]);
+            program = host::cache()?.join(host.qemu[0]);
+            fs::write(&program, content).map_err(complain)?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(complain)?;
+            version(&program)?;
+        }
+        let firmware = host.firmware.as_ref().map(|firmware| {
+            let ours = Index::open(firmware.suite, "amd64")?;
+            packages::unpack(&ours.fetch(firmware.package)?, firmware.file)
+        });
+        Ok(Self { host, program, firmware: firmware.transpose()? })
     }
-    console
+
+    /// Boots `kernel` with `initramfs` and returns the output of the console until the machine ended. `parameters` are added to the
+    /// kernel's command line.
+    ///
+    /// On a busy host an emulated kernel may hang, or panic because of a missing timer interrupt, before it starts the first
+    /// process. Then nothing was tested, and the machine is booted a second time; a message says so. `alive` is the beginning of
+    /// the first process's output.
+    pub fn boot(
+        &self,
+        kernel: &[u8],
+        initramfs: &[u8],
+        parameters: &str,
+        alive: &str,
+    ) -> Result<String, String> {
+        let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let file = |name: &str, content: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, content).map(|()| path).map_err(|e| format!("{name}: {e}"))
+        };
+        let kernel = file("kernel", kernel)?;
+        let initramfs = file("initramfs", initramfs)?;
+        let mut qemu = Command::new(&self.program);
+        if let Some(firmware) = &self.firmware {
+            qemu.arg("-bios").arg(file("firmware", firmware)?);
+        }
+        qemu.args(&self.host.qemu[1..])
+            .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
+            .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(initramfs)
+            .arg("-append")
+            // Only emergencies on the console. A panic ends the machine at once.
+            .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.host.console));
+        let mut console = run(&mut qemu);
+        let (Ok(said) | Err(said)) = &console;
+        if !said.contains(alive) {
+            eprintln!("{}: no first process, so once more: {said}", self.host.machine);
+            console = run(&mut qemu);
+        }
+        console
+    }
+}
+
+/// The major version of a qemu.
+fn version(qemu: &PathBuf) -> Result<u32, String> {
+    // "QEMU emulator version 7.2.22 (Debian …)".
+    let said = host::checked(Command::new(qemu).arg("--version"), Duration::from_secs(20))?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let version = said.split_once("version ").and_then(|(_, version)| version.split_once('.'));
+    version.and_then(|(major, _)| major.parse().ok()).ok_or(format!("no version: {said}"))
 }
 
 /// Runs a machine to its end, and returns the output of its console. An error contains it too.

@@ -1,4 +1,4 @@
-//! The program on real kernels: x86-64, aarch64 and riscv64 machines under qemu-system, each case a trial.
+//! The program on real kernels: machines of each architecture under qemu-system, each case a trial.
 //!
 //! `cargo test --test kernels -- --ignored` installs what it needs from Debian's packages, makes the release
 //! archives, downloads the kernels into a cache, boots the archives' programs on each machine and checks the output of the
@@ -38,9 +38,9 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{AS_INIT, AS_INIT_PARAMETERS, FOREIGN, Kernel};
-use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
+use images::{ARCHITECTURES, Architecture, Host, Images, Unbuilt};
 use initramfs::Initramfs;
-use machine::Report;
+use machine::{Emulator, Report};
 use matrix::{Cell, Matrix};
 use packages::Index;
 
@@ -51,35 +51,78 @@ struct Series {
     /// `None` for the newest kernel.
     version: Option<(u32, u32)>,
     suites: &'static [&'static str],
+    /// The programs' architectures.
     architectures: &'static [&'static str],
+    /// Whether the kernel is that of the 64-bit architecture, and the program is of the 32-bit one.
+    is_wider: bool,
 }
+
+const BULLSEYE: &[&str] = &["bullseye", "oldoldstable"];
+const BOOKWORM: &[&str] = &["bookworm", "oldstable"];
+const TRIXIE: &[&str] = &["trixie", "stable", "bookworm-backports"];
+const SID: &[&str] = &["sid", "testing"];
 
 const SERIES: &[Series] = &[
     Series {
         name: "5.10",
         version: Some((5, 10)),
-        suites: &["bullseye", "oldoldstable"],
-        architectures: &["x86_64", "aarch64"],
+        suites: BULLSEYE,
+        architectures: &["x86_64", "i686", "aarch64", "armv7"],
+        is_wider: false,
     },
     Series {
         name: "6.1",
         version: Some((6, 1)),
-        suites: &["bookworm", "oldstable"],
-        architectures: &["x86_64", "aarch64"],
+        suites: BOOKWORM,
+        architectures: &["x86_64", "i686", "aarch64", "armv7", "s390x", "ppc64le"],
+        is_wider: false,
+    },
+    Series {
+        name: "6.1_of_64_bits",
+        version: Some((6, 1)),
+        suites: BOOKWORM,
+        architectures: &["i686", "armv7"],
+        is_wider: true,
     },
     Series {
         name: "6.12",
         version: Some((6, 12)),
-        suites: &["trixie", "stable", "bookworm-backports"],
-        architectures: &["x86_64", "aarch64", "riscv64"],
+        suites: TRIXIE,
+        architectures: &["x86_64", "aarch64", "armv7", "riscv64", "s390x", "ppc64le"],
+        is_wider: false,
     },
     Series {
         name: "newest",
         version: None,
-        suites: &["sid", "testing"],
-        architectures: &["x86_64", "aarch64", "riscv64"],
+        suites: SID,
+        architectures: &[
+            "x86_64",
+            "aarch64",
+            "armv7",
+            "riscv64",
+            "loongarch64",
+            "s390x",
+            "ppc64le",
+        ],
+        is_wider: false,
     },
 ];
+
+impl Series {
+    /// The machine for programs of this architecture.
+    fn host(&self, architecture: &Architecture) -> &'static Host {
+        if self.is_wider {
+            architecture.wider_host.expect("the series is for architectures that have one")
+        } else {
+            architecture.host
+        }
+    }
+
+    /// The other architecture whose programs the machine runs, or why there is none.
+    fn foreign(&self, architecture: &Architecture) -> Result<&'static str, &'static str> {
+        if self.is_wider { Ok(self.host(architecture).debian) } else { architecture.foreign }
+    }
+}
 
 /// The state of one machine.
 #[derive(Clone)]
@@ -93,7 +136,7 @@ enum Machine {
 
 struct Run {
     kernel: Kernel,
-    /// Whether there is a 32-bit program, or why not.
+    /// Whether there is a program of another architecture, or why not.
     foreign: Result<(), String>,
     reports: BTreeMap<String, Report>,
     /// The console of the boot with the program as init.
@@ -134,13 +177,13 @@ fn main() -> ExitCode {
     eprintln!("machines ready after {} s", start.elapsed().as_secs());
 
     let columns = machine_list().filter_map(|(architecture, series)| {
-        Some(column(architecture, series, machines.get(&(architecture.name, series))?))
+        Some(column(architecture, series, machines.get(&(architecture.name, series.name))?))
     });
     let matrix = Matrix::new(columns.collect(), case_names().map(str::to_owned).collect());
     let matrix = Arc::new(Mutex::new(matrix));
     let mut trials = Vec::new();
     for (architecture, series) in machine_list() {
-        let machine = machines.get(&(architecture.name, series)).cloned();
+        let machine = machines.get(&(architecture.name, series.name)).cloned();
         let Some(machine) = machine else { continue };
         let column = column(architecture, series, &machine);
         for case in case_names() {
@@ -200,12 +243,12 @@ fn main() -> ExitCode {
 const RECIPE: &str = "readme::initramfs_recipe";
 
 /// Every machine of the matrix: architecture and series.
-fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static str)> {
+fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static Series)> {
     ARCHITECTURES.iter().flat_map(|architecture| {
         SERIES
             .iter()
             .filter(|series| series.architectures.contains(&architecture.name))
-            .map(move |series| (architecture, series.name))
+            .map(move |series| (architecture, series))
     })
 }
 
@@ -213,8 +256,8 @@ fn case_names() -> impl Iterator<Item = &'static str> {
     cases::all().map(|case| case.name).chain([AS_INIT])
 }
 
-fn trial_name(architecture: &Architecture, series: &str, case: &str) -> String {
-    format!("{}::{series}::{case}", architecture.name)
+fn trial_name(architecture: &Architecture, series: &Series, case: &str) -> String {
+    format!("{}::{}::{case}", architecture.name, series.name)
 }
 
 fn image_trial(architecture: &Architecture) -> String {
@@ -278,50 +321,50 @@ type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String
 
 /// What a machine needs besides the images.
 pub struct Booted {
+    emulator: Emulator,
     vmlinuz: Vec<u8>,
     busybox: Vec<u8>,
-    /// The 32-bit program, or why there is none.
+    /// The program of another architecture, or why there is none.
     foreign: Result<Vec<u8>, String>,
 }
 
 /// Fetches the kernel for each machine of which a trial is selected.
 fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels {
     let mut kernels = Kernels::new();
-    let mut busyboxes = BTreeMap::new();
+    let mut programs = Programs::default();
     let recipe = is_chosen(RECIPE).then_some(("x86_64", "newest"));
     for (architecture, series) in machine_list() {
-        let prefix = format!("{}::{series}::", architecture.name);
+        let prefix = trial_name(architecture, series, "");
         let is_wanted = names.iter().any(|name| name.starts_with(&prefix) && is_chosen(name));
-        if !is_wanted && recipe != Some((architecture.name, series)) {
+        let key = (architecture.name, series.name);
+        if !is_wanted && recipe != Some(key) {
             continue;
         }
-        let fetched = host::install(&[architecture.qemu_package]).and_then(|()| {
+        let fetched = Emulator::find(series.host(architecture)).and_then(|emulator| {
             let vmlinuz = kernel_image(architecture, series)?;
-            let (busybox, foreign) = busyboxes
-                .entry(architecture.name)
-                .or_insert_with(|| tools(architecture))
-                .clone()?;
-            Ok(Arc::new(Booted { vmlinuz, busybox, foreign }))
+            let busybox = programs.busybox(architecture.debian)?;
+            let foreign = series.foreign(architecture).map_err(str::to_owned);
+            let foreign = foreign.and_then(|debian| programs.busybox(debian));
+            Ok(Arc::new(Booted { emulator, vmlinuz, busybox, foreign }))
         });
         let fetched = fetched.map_err(|reason| packages::without_mirror(&reason));
         if let Err(reason) = &fetched {
-            eprintln!("SKIPPED: {} {series}: {reason}", architecture.name);
+            eprintln!("SKIPPED: {} {}: {reason}", architecture.name, series.name);
         }
-        kernels.insert((architecture.name, series), fetched);
+        kernels.insert(key, fetched);
     }
     kernels
 }
 
 /// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
-fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, String> {
+fn kernel_image(architecture: &Architecture, series: &Series) -> Result<Vec<u8>, String> {
     if let Some(own) = own_kernel(architecture, series) {
         eprintln!("kernel {}", own.display());
         return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
     }
-    let series = SERIES.iter().find(|known| known.name == series).ok_or("no such series")?;
     let mut reasons = Vec::new();
     for suite in series.suites {
-        match debian_kernel(architecture, series, suite) {
+        match debian_kernel(series.host(architecture), series, suite) {
             Ok(image) => return Ok(image),
             Err(reason) => reasons.push(reason),
         }
@@ -330,33 +373,36 @@ fn kernel_image(architecture: &Architecture, series: &str) -> Result<Vec<u8>, St
 }
 
 /// The kernel of `KERNELS_FROM` for this machine, if there is one.
-fn own_kernel(architecture: &Architecture, series: &str) -> Option<PathBuf> {
+fn own_kernel(architecture: &Architecture, series: &Series) -> Option<PathBuf> {
     let folder = PathBuf::from(env::var_os("KERNELS_FROM")?);
-    Some(folder.join(format!("{}-{series}", architecture.name))).filter(|file| file.exists())
+    let file = folder.join(format!("{}-{}", architecture.name, series.name));
+    Some(file).filter(|file| file.exists())
 }
 
-/// The newest kernel of the series in `suite`: the small flavour for clouds, if there is one.
-fn debian_kernel(
-    architecture: &Architecture,
-    series: &Series,
-    suite: &str,
-) -> Result<Vec<u8>, String> {
-    let debian = architecture.debian;
+/// The newest kernel of the series in `suite`, of the best flavour that it has.
+fn debian_kernel(host: &Host, series: &Series, suite: &str) -> Result<Vec<u8>, String> {
+    let debian = host.debian;
     let index = Index::open(suite, debian)?;
-    let start =
-        series.version.map_or("[0-9]".into(), |(major, minor)| format!("{major}\\.{minor}\\."));
-    // Newer packages have the image and the modules in separate packages.
-    for pattern in [
-        format!("^linux-binary-{start}.*-cloud-{debian}$"),
-        format!("^linux-image-{start}.*-cloud-{debian}$"),
-        format!("^linux-binary-{start}.*[0-9]-{debian}$"),
-        format!("^linux-image-{start}.*[0-9]-{debian}$"),
-    ] {
-        let mut found = index.names(&pattern)?;
-        found.sort_by_key(|name| numbers(name));
-        if let Some(package) = found.last() {
-            eprintln!("kernel {package} of {suite} for {debian}");
-            return packages::unpack(&index.fetch(package)?, "*/vmlinu*");
+    let names = index.names("linux-")?;
+    for flavour in host.flavours {
+        // Newer packages have the image and the modules in separate packages.
+        for package in ["linux-binary-", "linux-image-"] {
+            // Between the two: "5.10.0-32", "7.2.13+deb14". The package of another flavour has its name there, too.
+            let is_wanted = |name: &&String| {
+                let version =
+                    name.strip_prefix(package).and_then(|name| name.strip_suffix(flavour));
+                let version = version.and_then(|version| version.strip_suffix('-')).unwrap_or("-");
+                let numbers = numbers(version);
+                version.ends_with(|c: char| c.is_ascii_digit())
+                    && series.version.is_none_or(|(major, minor)| {
+                        numbers.starts_with(&[major.into(), minor.into()])
+                    })
+            };
+            let newest = names.iter().filter(is_wanted).max_by_key(|name| numbers(name));
+            if let Some(package) = newest {
+                eprintln!("kernel {package} of {suite} for {debian}");
+                return packages::unpack(&index.fetch(package)?, "*/vmlinu*");
+            }
         }
     }
     Err(format!("{suite} has no kernel {} for {debian}", series.name))
@@ -367,22 +413,25 @@ fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
-/// The machine's busybox, and its 32-bit program or why there is none.
-type Tools = (Vec<u8>, Result<Vec<u8>, String>);
+/// Debian's busybox of each architecture: it is all that the machines have beside the program.
+#[derive(Default)]
+struct Programs(BTreeMap<&'static str, Result<Vec<u8>, String>>);
 
-/// Fetches busybox and the 32-bit program.
-fn tools(architecture: &Architecture) -> Result<Tools, String> {
-    let fetch = |suite: &str, debian: &str| {
-        packages::unpack(&Index::open(suite, debian)?.fetch("busybox-static")?, "*/bin/busybox")
-    };
-    let busybox = fetch("sid", architecture.debian)?;
-    let foreign = architecture.foreign.map_err(str::to_owned).and_then(|debian| {
-        fetch("bookworm", debian).map_err(|reason| packages::without_mirror(&reason))
-    });
-    if let Err(reason) = &foreign {
-        eprintln!("SKIPPED: {} {FOREIGN}: {reason}", architecture.name);
+impl Programs {
+    /// Fetches it once.
+    fn busybox(&mut self, debian: &'static str) -> Result<Vec<u8>, String> {
+        let fetch = |suite| {
+            let package = Index::open(suite, debian)?.fetch("busybox-static")?;
+            packages::unpack(&package, "*/bin/busybox")
+        };
+        let fetched = self.0.entry(debian).or_insert_with(|| {
+            // Not every suite has every architecture.
+            fetch("sid")
+                .or_else(|_| fetch("bookworm"))
+                .map_err(|why| packages::without_mirror(&why))
+        });
+        fetched.clone()
     }
-    Ok((busybox, foreign))
 }
 
 /// Boots every machine that has its images and its kernel, two at the same time.
@@ -390,7 +439,7 @@ fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
     let machines = Mutex::new(Machines::new());
     let mut waiting: Vec<_> = Vec::new();
     for (architecture, series) in machine_list() {
-        let key = (architecture.name, series);
+        let key = (architecture.name, series.name);
         let (Some(images), Some(kernel)) = (images.get(architecture.name), kernels.get(&key))
         else {
             continue;
@@ -421,8 +470,9 @@ fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
                         Ok(run) => Machine::Ran(Arc::new(run)),
                         Err(reason) => Machine::Failed(reason),
                     };
-                    eprintln!("{} {series}: {} s", architecture.name, start.elapsed().as_secs());
-                    let key = (architecture.name, series);
+                    let took = start.elapsed().as_secs();
+                    eprintln!("{} {}: {took} s", architecture.name, series.name);
+                    let key = (architecture.name, series.name);
                     machines.lock().expect("no thread panics with it").insert(key, machine);
                 }
             });
@@ -434,10 +484,11 @@ fn boot_all(images: &AllImages, kernels: &Kernels) -> Machines {
 /// Boots one machine twice: with the cases, and with the program as the first process.
 fn boot(
     architecture: &'static Architecture,
-    series: &str,
+    series: &'static Series,
     images: &Images,
     kernel: &Booted,
 ) -> Result<Run, String> {
+    let host = series.host(architecture);
     let mut initramfs = Initramfs::default();
     initramfs.program("init", cases::init().as_bytes());
     initramfs.program("seccomp-notify-min", &images.program);
@@ -448,32 +499,35 @@ fn boot(
     }
     initramfs.directory("bin", 0o755).program("bin/busybox", &kernel.busybox);
     if let Ok(foreign) = &kernel.foreign {
-        initramfs.directory("bin32", 0o755).program("bin32/true", foreign);
+        initramfs.directory("foreign", 0o755).program("foreign/true", foreign);
     }
-    let console =
-        machine::boot(architecture, &kernel.vmlinuz, &initramfs.finish(), "", "@@release")?;
+    let console = kernel.emulator.boot(&kernel.vmlinuz, &initramfs.finish(), "", "@@release")?;
     let (release, reports) = machine::reports(&console)?;
     let version: Vec<u64> = numbers(&release).into_iter().take(2).collect();
     let version = match version[..] {
         [major, minor] => (major as u32, minor as u32),
         _ => return Err(format!("no version in {release}")),
     };
-    let wanted = SERIES.iter().find(|known| known.name == series).and_then(|known| known.version);
-    if wanted.is_some_and(|wanted| wanted != version) {
+    if series.version.is_some_and(|wanted| wanted != version) {
         return Err(format!("the kernel is {release}"));
     }
 
     let mut initramfs = Initramfs::default();
     initramfs.directory("tmp", 0o1777).program("seccomp-notify-min", &images.program);
-    let as_init = machine::boot(
-        architecture,
+    let as_init = kernel.emulator.boot(
         &kernel.vmlinuz,
         &initramfs.finish(),
         AS_INIT_PARAMETERS,
         "Target process: PID",
     );
     Ok(Run {
-        kernel: Kernel { architecture, version, release },
+        kernel: Kernel {
+            architecture,
+            machine: host.machine,
+            appended: host.firmware.as_ref().map(|firmware| firmware.argument),
+            version,
+            release,
+        },
         foreign: kernel.foreign.clone().map(|_| ()),
         reports: reports.into_iter().collect(),
         as_init,
@@ -481,17 +535,22 @@ fn boot(
 }
 
 /// The title of a machine's column.
-fn column(architecture: &Architecture, series: &str, machine: &Machine) -> String {
+fn column(architecture: &Architecture, series: &Series, machine: &Machine) -> String {
+    let name = series.name;
     let version = match machine {
         // "5.10.0-32-cloud-amd64 #1 SMP Debian 5.10.223-1 (2024-08-10)": the upstream version.
         Machine::Ran(run) => match run.kernel.release.split_once("Debian ") {
-            Some((_, debian)) => debian.split('-').next().unwrap_or(series),
-            None => run.kernel.release.split(' ').next().unwrap_or(series),
+            Some((_, debian)) => debian.split('-').next().unwrap_or(name),
+            None => run.kernel.release.split(' ').next().unwrap_or(name),
         },
-        _ => series,
+        _ => name,
+    };
+    let wider = match architecture.wider_host {
+        Some(host) if series.is_wider => format!(" of {}", host.machine),
+        _ => String::new(),
     };
     let own = if own_kernel(architecture, series).is_some() { " (brought along)" } else { "" };
-    format!("{} {version}{own}", architecture.name)
+    format!("{} {version}{wider}{own}", architecture.name)
 }
 
 /// Checks one case on one machine.
@@ -502,7 +561,10 @@ fn check(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
         Machine::Ran(run) => run,
     };
     let outcome = match cases::all().find(|case| case.name == name) {
-        None => run.as_init.clone().and_then(|console| cases::check_as_init(&console)),
+        None => run
+            .as_init
+            .clone()
+            .and_then(|console| cases::check_as_init(&console, run.kernel.appended)),
         Some(case) => {
             if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
                 return (Cell::Skipped(reason.clone()), skipped(reason));

@@ -37,35 +37,13 @@ impl Matrix {
         self.sizes.push(line);
     }
 
-    /// The table in Markdown. Numbered notes below it have the reasons of skipped cases.
+    /// The table in Markdown, the sizes and the date. If there is one column, the table has a line for each case.
     pub fn table(&self) -> String {
-        let mut reasons: Vec<&str> = Vec::new();
-        let mut lines = vec![format!("| case | {} |", self.columns.join(" | "))];
-        lines.push(format!("| --- |{}", " --- |".repeat(self.columns.len())));
-        for row in &self.rows {
-            let cells: Vec<String> = self
-                .columns
-                .iter()
-                .map(|column| match self.cells.get(&(column.clone(), row.clone())) {
-                    None => "not run".into(),
-                    Some(Cell::Passed) => "ok".into(),
-                    Some(Cell::Failed) => "**FAILED**".into(),
-                    Some(Cell::Skipped(reason)) => {
-                        let known = reasons.iter().position(|known| known == reason);
-                        let number = known.unwrap_or_else(|| {
-                            reasons.push(reason);
-                            reasons.len() - 1
-                        });
-                        format!("skipped ({})", number + 1)
-                    }
-                })
-                .collect();
-            lines.push(format!("| {} | {} |", row.replace('_', " "), cells.join(" | ")));
-        }
+        let mut lines = match &self.columns[..] {
+            [column] => self.by_case(column),
+            _ => self.by_column(),
+        };
         lines.push(String::new());
-        for (number, reason) in reasons.iter().enumerate() {
-            lines.push(format!("({}) {}\n", number + 1, reason.replace('\n', " ")));
-        }
         let mut sizes = self.sizes.clone();
         sizes.sort();
         if !sizes.is_empty() {
@@ -73,6 +51,55 @@ impl Matrix {
         }
         lines.push(format!("Measured on {}.", today()));
         lines.join("\n")
+    }
+
+    /// The result in words; `None` if the case passed.
+    fn other_than_passed(&self, column: &str, row: &str) -> Option<String> {
+        match self.cells.get(&(column.into(), row.into())) {
+            Some(Cell::Passed) => None,
+            Some(Cell::Failed) => Some("**FAILED**".into()),
+            Some(Cell::Skipped(reason)) => Some(format!("skipped: {}", reason.replace('\n', " "))),
+            None => Some("not run".into()),
+        }
+    }
+
+    fn by_case(&self, column: &str) -> Vec<String> {
+        let mut lines = vec![format!("| case | {column} |"), "| --- | --- |".into()];
+        for row in &self.rows {
+            let result = self.other_than_passed(column, row).unwrap_or("ok".into());
+            lines.push(format!("| {} | {result} |", row.replace('_', " ")));
+        }
+        lines
+    }
+
+    /// A line for each column with the numbers of its cases, and below that each case that did not pass, with its columns.
+    fn by_column(&self) -> Vec<String> {
+        let mut lines =
+            vec!["| machine | passed | other |".to_owned(), "| --- | ---: | ---: |".to_owned()];
+        // By the words, the columns where it is so.
+        let mut others: Vec<(String, Vec<&str>)> = Vec::new();
+        for column in &self.columns {
+            let mut passed = 0;
+            for row in &self.rows {
+                let Some(other) = self.other_than_passed(column, row) else {
+                    passed += 1;
+                    continue;
+                };
+                let other = format!("{}: {other}", row.replace('_', " "));
+                match others.iter_mut().find(|(known, _)| *known == other) {
+                    Some((_, columns)) => columns.push(column),
+                    None => others.push((other, vec![column])),
+                }
+            }
+            lines.push(format!("| {column} | {passed} | {} |", self.rows.len() - passed));
+        }
+        if !others.is_empty() {
+            lines.push("\nOther than passed:\n".into());
+        }
+        for (other, columns) in others {
+            lines.push(format!("- {}: {other}", columns.join(", ")));
+        }
+        lines
     }
 }
 

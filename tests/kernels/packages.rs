@@ -2,9 +2,11 @@
 //! directory, so the host's sources, lists and packages do not change. apt checks the signatures of the indices and the size
 //! and sha256 of each package. A package from the cache is checked against the index again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::host;
@@ -18,9 +20,20 @@ pub struct Index {
     architecture: String,
 }
 
+/// The indices by suite and architecture, each updated once.
+type Opened = BTreeMap<(String, String), Result<Arc<Index>, String>>;
+
 impl Index {
-    /// Updates the index. If that fails, an older index is used, whose signature was checked when it was downloaded.
-    pub fn open(suite: &str, architecture: &str) -> Result<Self, String> {
+    /// Updates the index, once in a run. If that fails, an older index is used, whose signature was checked when it was
+    /// downloaded.
+    pub fn open(suite: &str, architecture: &str) -> Result<Arc<Self>, String> {
+        static OPENED: Mutex<Opened> = Mutex::new(Opened::new());
+        let mut opened = OPENED.lock().map_err(|_| "an update panicked")?;
+        let key = (suite.to_owned(), architecture.to_owned());
+        opened.entry(key).or_insert_with(|| Self::update(suite, architecture).map(Arc::new)).clone()
+    }
+
+    fn update(suite: &str, architecture: &str) -> Result<Self, String> {
         let cache = host::cache()?;
         let index = Self {
             state: cache.join("apt").join(format!("{suite}-{architecture}")),
@@ -47,7 +60,7 @@ impl Index {
         write("sources.list", &sources)?;
 
         let updated = host::download(index.apt("apt-get").args(["-qq", "update"]));
-        if index.names("^busybox-static$").is_ok_and(|names| names.is_empty()) {
+        if index.names("busybox-static").is_ok_and(|names| names.is_empty()) {
             let reason = updated.err().unwrap_or_else(|| "it is empty".into());
             let reason = reason.split_once("E: ").map_or(reason.as_str(), |(_, error)| error);
             let reason = reason.lines().next().unwrap_or_default();
@@ -84,12 +97,10 @@ impl Index {
         command
     }
 
-    /// The names of the packages that match the regular expression.
-    pub fn names(&self, pattern: &str) -> Result<Vec<String>, String> {
-        let found =
-            host::checked(self.apt("apt-cache").args(["search", "--names-only", pattern]), QUICK)?;
-        let found = String::from_utf8_lossy(&found).into_owned();
-        Ok(found.lines().filter_map(|line| Some(line.split_once(" - ")?.0.to_owned())).collect())
+    /// The names of the packages that begin like this.
+    pub fn names(&self, beginning: &str) -> Result<Vec<String>, String> {
+        let found = host::checked(self.apt("apt-cache").args(["pkgnames", beginning]), QUICK)?;
+        Ok(String::from_utf8_lossy(&found).lines().map(str::to_owned).collect())
     }
 
     /// The package's file, from the cache or downloaded. Its size and sha256 are those in the index.
