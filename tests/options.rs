@@ -32,7 +32,8 @@ fn usage() -> String {
     for option in ["-d", "-f", "-K", "-w", "-c", "-b", "-p", "-h", "--help", "-V", "--version"] {
         assert!(usage.contains(&format!(" {option}")), "{option}: {usage}");
     }
-    for said in ["seccomp user notification", "only below /tmp", "/bye", "Exit status: 0 ", " 77 "] {
+    for said in ["seccomp user notification", "only below /tmp", "/bye", "Exit status: 0 ", " 77 "]
+    {
         assert!(usage.contains(said), "{said}: {usage}");
     }
     assert!(usage.lines().all(|line| line.len() < 80), "it fits a terminal: {usage}");

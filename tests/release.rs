@@ -1,5 +1,5 @@
 //! The release archives: two builds have the same bytes, although the folders, the sources' times, the home directories, the
-//! languages, the time zones and the clocks differ. The archives contain what README.md says.
+//! languages, the time zones and the clocks differ. The archives contain what docs/deployment.md says.
 //! `cargo test --test release -- --ignored` runs it. It builds .tools/release and the program twice from nothing. The crates'
 //! sources come from cargo's cache, or from the network if they are not in the cache.
 
@@ -68,7 +68,7 @@ fn clock(dir: &Path) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Runs README.md's command in a copy of the project below `dir`, and returns the files that it made.
+/// Runs CONTRIBUTING.md's command in a copy of the project below `dir`, and returns the files that it made.
 fn make(dir: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
     let project = dir.join(maker.folder);
     let home = project.parent().expect("it is beneath the directory").join("home");
