@@ -157,6 +157,16 @@ fn anchors(page: &str) -> BTreeSet<String> {
     anchors
 }
 
+/// A page's words in sentences, tables and code, without its links.
+pub fn words(page: &str) -> Vec<String> {
+    let text = parser(page).filter_map(|event| match event {
+        Event::Text(text) | Event::Code(text) | Event::Html(text) => Some(text.into_string()),
+        Event::SoftBreak => Some(" ".into()),
+        _ => None,
+    });
+    text.collect::<String>().split_whitespace().map(str::to_owned).collect()
+}
+
 /// The dead links of the pages in a folder, each as `PAGE: LINK`. Links to other sites are not followed. `is_there` says whether
 /// a path, relative to the folder, exists.
 pub fn dead_links(folder: &Path, is_there: impl Fn(&str) -> bool) -> Vec<String> {

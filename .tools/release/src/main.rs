@@ -1,5 +1,6 @@
 //! Makes the release archives: for each architecture the program, the same program with symbols for debuggers, and the
-//! documents. This file decides what is in an archive; [`image`] builds the program, [`archive`] packs the files.
+//! documents. This file decides what is in an archive; [`image`] builds the program, [`pages`] mends the links of the documents,
+//! [`archive`] packs the files.
 //!
 //! The same source and the same compiler give the same bytes, at any place and time and for any user: tests/release.rs
 //! of the project proves it. The tool is a package of its own with its own lock file: its crates, above all the
@@ -9,6 +10,7 @@ mod archive;
 mod changelog;
 mod image;
 mod licenses;
+mod pages;
 
 use std::env;
 use std::fs;
@@ -22,6 +24,9 @@ use archive::Archive;
 use image::{Architecture, Toolchain};
 
 const NAME: &str = "seccomp-notify-min";
+
+/// The script for CI.
+const SMOKE_TEST: &str = "contrib/smoke-test.sh";
 
 const HELP: &str = "\
 usage: cargo run --manifest-path .tools/release/Cargo.toml -- [options]
@@ -77,9 +82,10 @@ fn main() -> Result<()> {
             toolchain.build(architecture, options.build_std, &project, package, &metadata)?;
         archive.program(NAME, images.stripped);
         archive.program(&format!("{NAME}.debug"), images.unstripped);
-        for name in ["CHANGELOG.md", "LICENSE", "README.md", "seccomp-notify-min.1"] {
+        for name in ["LICENSE", "benches/comparison.svg", "seccomp-notify-min.1"] {
             archive.file(name, read(&project.join(name))?);
         }
+        archive.program(SMOKE_TEST, read(&project.join(SMOKE_TEST))?);
         for name in licenses::names(&project.join("completions"))? {
             archive.file(
                 &format!("completions/{name}"),
@@ -88,6 +94,16 @@ fn main() -> Result<()> {
         }
         for (name, text) in licenses::linked_in(&metadata, package, &toolchain)? {
             archive.file(&format!("licenses/{name}"), text);
+        }
+        let pages = pages::names(&project)?;
+        let is_there = |path: &str| pages.iter().any(|page| page == path) || archive.has(path);
+        let mut texts = Vec::new();
+        for name in &pages {
+            let text = String::from_utf8(read(&project.join(name))?).context(name.clone())?;
+            texts.push(pages::for_archive(name, &text, is_there));
+        }
+        for (name, text) in pages.iter().zip(texts) {
+            archive.file(name, text.into_bytes());
         }
         archive.file("BUILD.txt", toolchain.recipe(architecture, &version, &source).into_bytes());
         let name = format!("{folder}.tar.gz");
