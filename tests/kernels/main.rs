@@ -197,7 +197,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-const RECIPE: &str = "readme::initramfs_recipe";
+const RECIPE: &str = "docs::initramfs_recipe";
 
 /// Every machine of the matrix: architecture and series.
 fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static str)> {
