@@ -95,10 +95,22 @@ fn the_readme_explains_the_options_and_statuses_of_the_usage_text() {
 
 // ---- Blocks of code
 
-/// The pages whose commands and recipes are run: all but the changes.
+/// The pages whose commands a test of their own runs, and the file of that test.
+const OWN_TEST: &[(&str, &str)] = &[
+    ("docs/initramfs.md", "tests/packaging/document.rs"),
+    ("docs/packaging.md", "tests/packaging/document.rs"),
+];
+
+/// The pages whose commands and recipes are run from here: all but the changes, and those with a test of their own.
 fn pages() -> Vec<String> {
-    let pages = markdown::pages(Path::new(PROJECT)).into_iter();
-    let pages: Vec<_> = pages.filter(|page| page != "CHANGELOG.md").collect();
+    let mut pages = markdown::pages(Path::new(PROJECT));
+    pages.retain(|page| {
+        let own = OWN_TEST.iter().find(|(name, _)| name == page);
+        if let Some((_, file)) = own {
+            assert!(read(file).contains(page.as_str()), "{file} does not test {page}");
+        }
+        own.is_none() && page != "CHANGELOG.md"
+    });
     assert!(pages.len() > 5, "{pages:?}");
     pages
 }
