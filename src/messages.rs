@@ -88,15 +88,22 @@ texts! {
     NOT_WITH_PROBE = c"option not allowed with -p -- '{}'";
     UNKNOWN_OPTION = c"unrecognized option '{}'";
     USAGE = c"\
-usage: seccomp-notify-min [options] dir...
- -d secs: delay in the tracer
- -f e, -f t: second filter, errno or trace
- -K: tracer is not killed
- -w: only a fatal signal interrupts a call
- -c: permit paths outside /tmp
- -b count: make each call count times, measure
- -p: try what this system offers, no dirs
- -h, --help, -V, --version
+usage: seccomp-notify-min [options] DIR...
+
+Shows seccomp user notification: a target calls mkdir for each DIR, a tracer
+answers. It makes a DIR only below /tmp, and ends after /bye.
+
+ -b COUNT       measure: make each call COUNT times
+ -c             let a DIR elsewhere through to the kernel
+ -d SECS        wait SECS seconds before each answer
+ -f e, -f t     add a second filter: errno (wins), trace (loses)
+ -K             wait for the tracer, do not kill it
+ -p             probe what works here; takes no DIR
+ -w             only a fatal signal interrupts the call
+ -h, --help     print this help
+ -V, --version  print the version
+
+Exit status: 0 it ran, 1 an error, 77 not possible here
 ";
     VERSION = match core::ffi::CStr::from_bytes_with_nul(
         concat!("seccomp-notify-min ", env!("CARGO_PKG_VERSION"), "\n\0").as_bytes(),

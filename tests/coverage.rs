@@ -9,7 +9,7 @@
 //! Branches are those of the machine code: `&&` has two, a `match` has several, a comparison without a jump has none, and a
 //! branch in an inlined function counts once for each place that it is inlined at.
 //!
-//! With `COVERAGE_README=write` the list of what no test reaches is written to README.md.
+//! With `COVERAGE_README=write` the list of what no test reaches is written to docs/guarantees.md.
 
 mod common;
 
@@ -461,7 +461,7 @@ fn every_branch_is_known() {
         let rows: String =
             unreached.iter().map(|(place, why)| format!("| {place} | {why} |\n")).collect();
         let table = format!("\n| where | why no test reaches it |\n| --- | --- |\n{rows}\n");
-        document::put("unreached", &table).expect("README.md can be written");
+        document::put("unreached", &table).expect("the page can be written");
     }
     assert!(failed.is_empty(), "failed under the probes: {failed:?}");
 }

@@ -1,7 +1,7 @@
 //! The release image as a file: what it is made of, what must not be in it, and where its bytes are.
 //!
 //! The tables are printed by `cargo test --test image -- --nocapture breakdown`; with `SIZE_README=write` the
-//! first one is written into README.md, which otherwise must show the same.
+//! first one is written into docs/internals.md, which otherwise must show the same.
 
 mod common;
 
@@ -23,7 +23,7 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustc_demangle::demangle;
 
 /// The image may not be larger, in bytes: what it was when this was last set.
-const BUDGET: usize = 20_600;
+const BUDGET: usize = 20_960;
 
 /// The bytes of the headers: that of the file, and those of two segments.
 const HEADERS: usize = 64 + 2 * 56;
@@ -419,13 +419,11 @@ fn breakdown_by_parts() {
     assert_eq!(sum, image().len(), "the parts are the whole");
     let shown = format!("```\n{table}```\n");
     if document::is_asked_for("SIZE_README") {
-        document::put("size", &shown).expect("README.md can be written");
-    } else if is_the_compiler("README.md's table") && cfg!(not(feature = "backend-sc")) {
-        let readme = document::read("README.md");
-        assert!(
-            readme.contains(&shown),
-            "README.md shows another size; SIZE_README=write mends that"
-        );
+        document::put("size", &shown).expect("the page can be written");
+    } else if is_the_compiler("the table of docs/internals.md") && cfg!(not(feature = "backend-sc"))
+    {
+        let page = document::read(document::page_of("size"));
+        assert!(page.contains(&shown), "the page shows another size; SIZE_README=write mends that");
     }
 }
 

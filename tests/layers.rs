@@ -1,5 +1,5 @@
 //! The modules of the program are in layers: each uses only modules above it in one list, so that none imports another in
-//! a circle. And `unsafe` is only where README.md says.
+//! a circle. And `unsafe` is only where docs/internals.md says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -28,9 +28,13 @@ fn usage() -> String {
     let outcome = program(["-h"]).finish();
     assert_eq!((outcome.ended, outcome.err()), (Ended::Status(0), String::new()));
     let usage = outcome.out();
-    assert!(usage.starts_with("usage: seccomp-notify-min [options] "), "{usage}");
+    assert!(usage.starts_with("usage: seccomp-notify-min [options] DIR...\n\n"), "{usage}");
     for option in ["-d", "-f", "-K", "-w", "-c", "-b", "-p", "-h", "--help", "-V", "--version"] {
         assert!(usage.contains(&format!(" {option}")), "{option}: {usage}");
+    }
+    for said in ["seccomp user notification", "only below /tmp", "/bye", "Exit status: 0 ", " 77 "]
+    {
+        assert!(usage.contains(said), "{said}: {usage}");
     }
     assert!(usage.lines().all(|line| line.len() < 80), "it fits a terminal: {usage}");
     usage

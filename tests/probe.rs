@@ -319,8 +319,8 @@ fn lines_that_cannot_be_printed_are_a_failure() {
 
 #[test]
 fn the_documents_name_each_thing_and_the_linux_that_brought_it() {
-    let readme = common::document::read("README.md");
-    let (_, table) = readme.split_once("| `system: …` |").expect("the table");
+    let doc = common::document::read("docs/probe.md");
+    let (_, table) = doc.split_once("| `system: …` |").expect("the table");
     let (table, _) = table.split_once("\n\n").expect("its end");
     let page = common::document::read("seccomp-notify-min.1");
     let (_, list) = page.split_once(".Ss The probe\n").expect("the section");
@@ -345,12 +345,12 @@ fn the_documents_name_each_thing_and_the_linux_that_brought_it() {
         pairs.iter().map(|(name, _)| name.clone()).collect()
     };
     let wanted: Vec<_> = THINGS.iter().map(|thing| thing.name.to_owned()).collect();
-    assert_eq!(names(&in_table), wanted, "README.md");
+    assert_eq!(names(&in_table), wanted, "docs/probe.md");
     assert_eq!(names(&in_list), wanted, "the manual page");
     for (thing, ((_, table), (_, list))) in THINGS.iter().zip(in_table.iter().zip(&in_list)) {
         let (major, minor) = thing.since;
         let linux = format!("{major}.{minor}");
-        for (said, document) in [(table, "README.md"), (list, "the manual page")] {
+        for (said, document) in [(table, "docs/probe.md"), (list, "the manual page")] {
             let may_be_empty = thing.since == (5, 0) && said.is_empty();
             assert!(*said == linux || may_be_empty, "{document}, {}: {said:?}", thing.name);
         }

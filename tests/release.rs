@@ -1,5 +1,5 @@
 //! The release archives: two builds have the same bytes, although the folders, the sources' times, the home directories, the
-//! languages, the time zones and the clocks differ. The archives contain what README.md says.
+//! languages, the time zones and the clocks differ. The archives contain what docs/deployment.md says.
 //! `cargo test --test release -- --ignored` runs it. It builds .tools/release and the program twice from nothing. The crates'
 //! sources come from cargo's cache, or from the network if they are not in the cache.
 
@@ -10,10 +10,12 @@ mod common;
 #[allow(dead_code)] // nothing is installed here
 #[path = "kernels/host.rs"]
 mod host;
+mod markdown;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -68,7 +70,7 @@ fn clock(dir: &Path) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Runs README.md's command in a copy of the project below `dir`, and returns the files that it made.
+/// Runs CONTRIBUTING.md's command in a copy of the project below `dir`, and returns the files that it made.
 fn make(dir: &Path, clock: Option<&Path>, maker: &Maker) -> BTreeMap<String, Vec<u8>> {
     let project = dir.join(maker.folder);
     let home = project.parent().expect("it is beneath the directory").join("home");
@@ -237,17 +239,34 @@ fn check(out: &Path, name: &str) {
     let listed: Vec<_> = listed.lines().filter_map(|line| line.split("  ").nth(1)).collect();
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in [
-        "CHANGELOG.md",
         "LICENSE",
-        "README.md",
+        "benches/comparison.svg",
+        "contrib/smoke-test.sh",
         "seccomp-notify-min.1",
         "completions/_seccomp-notify-min",
         "completions/seccomp-notify-min.bash",
         "completions/seccomp-notify-min.fish",
     ] {
         assert!(listed.contains(&name), "{name} is not in SHA256SUMS");
-        assert_eq!(read(name), fs::read(project.join(name)).expect("the original"), "{name}");
+        assert!(
+            read(name) == fs::read(project.join(name)).expect("the original"),
+            "{name} differs"
+        );
     }
+    // Each page has the project's words. Links that lead nowhere in the archive are plain text, and no link is dead.
+    let pages = markdown::pages(project);
+    assert_eq!(markdown::pages(&folder), pages);
+    for name in &pages {
+        assert!(listed.contains(&name.as_str()), "{name} is not in SHA256SUMS");
+        let original = fs::read_to_string(project.join(name)).expect("the original");
+        let packed = String::from_utf8(read(name)).expect("text");
+        assert_eq!(markdown::words(&packed), markdown::words(&original), "{name}");
+    }
+    let dead = markdown::dead_links(&folder, |path| folder.join(path).exists());
+    assert!(dead.is_empty(), "{name}: {dead:#?}");
+    let mode =
+        fs::metadata(folder.join("contrib/smoke-test.sh")).expect("it is there").permissions();
+    assert!(mode.mode() & 0o111 != 0, "the script for CI is not executable");
     for name in ["seccomp-notify-min", "seccomp-notify-min.debug", "BUILD.txt"] {
         assert!(listed.contains(&name), "{name} is not in SHA256SUMS");
     }

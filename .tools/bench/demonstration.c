@@ -6,6 +6,9 @@
  * before each receive, the tracer closes its copy of the sending end, and the target gets the real error. It lacks this
  * program's stricter policy (it compares only the prefix "/tmp/"), the escaping of control bytes, a fallback without
  * /proc, the measuring mode and the wake-up flag of Linux 6.6.
+ *
+ * With -DTUNED it has two of this program's measures that no language gives or takes: it sets the wake-up flag, and it
+ * keeps /proc/PID/mem open from one notification to the next and reads it by one pread.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -218,7 +221,20 @@ static bool still_valid(int listener, uint64_t id, const char *when)
 static int read_path(int listener, const struct seccomp_notif *request, char *path, size_t size)
 {
 	char name[64];
+#ifdef TUNED
+	/* All notifications come from the target, whose memory stays the same. */
+	static int memory = -1;
 
+	if (memory == -1) {
+		snprintf(name, sizeof(name), "/proc/%" PRIu32 "/mem", request->pid);
+		memory = open(name, O_RDONLY);
+		if (memory == -1)
+			fail(name);
+	}
+	ssize_t length = pread(memory, path, size, (off_t)request->data.args[PATH_ARGUMENT]);
+	if (!still_valid(listener, request->id, "post-open"))
+		return EPERM;
+#else
 	snprintf(name, sizeof(name), "/proc/%" PRIu32 "/mem", request->pid);
 	int memory = open(name, O_RDONLY);
 	if (memory == -1)
@@ -231,6 +247,7 @@ static int read_path(int listener, const struct seccomp_notif *request, char *pa
 		fail("lseek");
 	ssize_t length = read(memory, path, size);
 	close(memory);
+#endif
 	if (length <= 0)
 		return EFAULT;
 	if (memchr(path, '\0', (size_t)length) == NULL)
@@ -299,6 +316,11 @@ static pid_t start_tracer(const int pair[2])
 	close(pair[1]);
 	if (listener == -1)
 		exit(EXIT_FAILURE);
+
+#ifdef TUNED
+	/* The result is ignored: the call only tunes latency, and fails before Linux 6.6. The headers may be older. */
+	ioctl(listener, _IOW('!', 4, uint64_t), 1UL);
+#endif
 
 	/* The kernel's structures may be larger or smaller than those in the header. */
 	struct seccomp_notif_sizes sizes;

@@ -1,7 +1,7 @@
 //! What `-p` prints, read and checked: the names in their order, the forms of the lines, and that each line and the exit
 //! status follow from the others.
 
-/// A thing that the probe tries, by README.md's table.
+/// A thing that the probe tries, by the table in docs/probe.md.
 pub struct Thing {
     /// Its name.
     pub name: &'static str,

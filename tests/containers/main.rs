@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test containers -- --ignored` installs podman if it can, builds the image and runs it. Without `--ignored`
 //! nothing is installed or run. Images and containers are in a temporary directory, which is removed afterwards.
-//! `CONTAINERS_README=write` writes the table in README.md.
+//! `CONTAINERS_README=write` writes the table in docs/tested-on.md.
 //!
 //! If podman cannot run, the cases are reported as ignored, with podman's message.
 

@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test environments -- --ignored` installs Debian's packages where it may, tries every place that
 //! can be had, and prints a table. Without `--ignored` nothing is installed or run. What is made for a place goes
-//! away with it. `ENVIRONMENTS_README=write` writes the table in README.md anew.
+//! away with it. `ENVIRONMENTS_README=write` writes the table in docs/tested-on.md anew.
 //!
 //! A place that cannot be had here is reported as ignored, with the reason.
 

@@ -6,7 +6,7 @@
 //! selects trials, and boots only the machines that these need: `x86_64::6.1::`, `no_proc`.
 //!
 //! Environment variables:
-//! - `KERNELS_README=write`: writes the table in README.md;
+//! - `KERNELS_README=write`: writes the table in docs/tested-on.md;
 //! - `KERNELS_FROM=FOLDER`: boots the file FOLDER/ARCHITECTURE-SERIES, such as `riscv64-6.12`, in the place of Debian's
 //!   kernel, if it exists;
 //! - `KERNELS_SHOW=1`: prints the reports of all cases, not only of those that failed.
@@ -240,7 +240,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-const RECIPE: &str = "readme::initramfs_recipe";
+const RECIPE: &str = "docs::initramfs_recipe";
 
 /// Every machine of the matrix: architecture and series.
 fn machine_list() -> impl Iterator<Item = (&'static Architecture, &'static Series)> {

@@ -1,4 +1,4 @@
-//! Runs the initramfs recipe of README.md, and checks the output of the machine.
+//! Runs the initramfs recipe of docs/deployment.md, and checks the output of the machine.
 
 use std::fs;
 use std::process::Command;
@@ -9,12 +9,14 @@ use crate::{Booted, host};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+const PAGE: &str = "docs/deployment.md";
+
 /// Runs the recipe's commands, with `kernel` as their KERNEL.
 pub fn follow(kernel: &Booted) -> Result<(), String> {
     host::install(&["cpio", "qemu-system-x86"])?;
-    let readme = fs::read_to_string(host::project().join("README.md"))
-        .map_err(|e| format!("README.md: {e}"))?;
-    let commands = commands(&readme)?;
+    let page =
+        fs::read_to_string(host::project().join(PAGE)).map_err(|e| format!("{PAGE}: {e}"))?;
+    let commands = commands(&page)?;
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let image = dir.path().join("kernel");
     fs::write(&image, &kernel.vmlinuz).map_err(|e| e.to_string())?;
@@ -34,10 +36,9 @@ pub fn follow(kernel: &Booted) -> Result<(), String> {
 }
 
 /// The first block of shell commands after the recipe's comment.
-fn commands(readme: &str) -> Result<String, String> {
+fn commands(page: &str) -> Result<String, String> {
     let marker = "<!-- recipe: initramfs -->";
-    let (_, rest) =
-        readme.split_once(marker).ok_or_else(|| format!("README.md has no {marker}"))?;
+    let (_, rest) = page.split_once(marker).ok_or_else(|| format!("{PAGE} has no {marker}"))?;
     let (_, rest) = rest.split_once("```sh\n").ok_or("no shell commands after the comment")?;
     let (commands, _) = rest.split_once("```").ok_or("the commands do not end")?;
     Ok(commands.into())

@@ -22,7 +22,7 @@ pub const THIS: &str = "this";
 /// The row of this program with its other backend.
 pub const THIS_SC: &str = "this-sc";
 /// The rows of the C builds.
-pub const C_ROWS: [&str; 3] = ["c-glibc", "c-glibc-static", "c-musl-static"];
+pub const C_ROWS: [&str; 4] = ["c-glibc", "c-glibc-static", "c-tuned", "c-musl-static"];
 
 /// The directory of every measured run. It is not below /tmp, so the tracer refuses it and no file system is involved.
 pub const REFUSED: &str = "/nope";
@@ -97,6 +97,7 @@ impl Programs {
             let title = match row {
                 "c-glibc" => "C, glibc, dynamic",
                 "c-glibc-static" => "C, glibc, static",
+                "c-tuned" => "C, glibc, static, tuned",
                 _ => "C, musl, static",
             };
             add(&mut programs, row, title, built);
@@ -211,11 +212,11 @@ fn cargo_build(feature: Option<&str>) -> Result<PathBuf, NoProgram> {
         .ok_or_else(|| NoProgram::Failed("cargo build named no program".into()))
 }
 
-/// Builds the C demonstration three times, in the order of [`C_ROWS`].
-fn c_builds(dir: &Path) -> [Result<PathBuf, NoProgram>; 3] {
+/// Builds the C demonstration four times, in the order of [`C_ROWS`].
+fn c_builds(dir: &Path) -> [Result<PathBuf, NoProgram>; 4] {
     let cc = env::var("CC").unwrap_or_else(|_| "cc".into());
     let musl_cc = env::var("MUSL_CC").unwrap_or_else(|_| "musl-gcc".into());
-    // If the system's own C library is musl, cc builds the third row, and the first two cannot be built.
+    // If the system's own C library is musl, cc builds the last row, and the others cannot be built.
     let machine = captured(Command::new(&cc).arg("-dumpmachine"))
         .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
     let foreign = match &machine {
@@ -232,6 +233,7 @@ fn c_builds(dir: &Path) -> [Result<PathBuf, NoProgram>; 3] {
     [
         glibc("glibc.built", &[]),
         glibc("glibc-static.built", &["-static"]),
+        glibc("tuned.built", &["-static", "-DTUNED"]),
         compile(musl_cc, &["-static"], &dir.join("musl-static.built")),
     ]
 }

@@ -36,6 +36,14 @@ impl Archive {
         self.files.insert(name.to_owned(), (PROGRAM, bytes));
     }
 
+    /// Whether there is a file, or a folder with files, of this name.
+    pub fn has(&self, path: &str) -> bool {
+        let is_it = |name: &String| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.files.keys().any(is_it)
+    }
+
     /// Returns the archive's bytes. It contains the check sums of its files too.
     pub fn finish(mut self) -> Result<Vec<u8>> {
         let listed: Vec<_> =

@@ -1,6 +1,7 @@
 //! Makes the release archives: for each architecture the program, the same program with symbols for debuggers, and the
 //! documents; and one image with the programs of all architectures, for container runtimes. This file decides what is in an
-//! archive; [`image`] builds the program, [`archive`] packs the files, [`oci`] makes the image.
+//! archive; [`image`] builds the program, [`pages`] mends the links of the documents, [`archive`] packs the files, [`oci`] makes
+//! the image.
 //!
 //! The same source and the same compiler give the same bytes, at any place and time and for any user: tests/release.rs
 //! of the project proves it. The tool is a package of its own with its own lock file: its crates, above all the
@@ -11,6 +12,7 @@ mod changelog;
 mod image;
 mod licenses;
 mod oci;
+mod pages;
 
 use std::env;
 use std::fs;
@@ -24,6 +26,9 @@ use archive::Archive;
 use image::{Architecture, Toolchain};
 
 const NAME: &str = "seccomp-notify-min";
+
+/// The script for CI.
+const SMOKE_TEST: &str = "contrib/smoke-test.sh";
 
 const HELP: &str = "\
 usage: cargo run --manifest-path .tools/release/Cargo.toml -- [options]
@@ -82,9 +87,10 @@ fn main() -> Result<()> {
         oci.add(&architecture.platform, &images.stripped)?;
         archive.program(NAME, images.stripped);
         archive.program(&format!("{NAME}.debug"), images.unstripped);
-        for name in ["CHANGELOG.md", "LICENSE", "README.md", "seccomp-notify-min.1"] {
+        for name in ["LICENSE", "benches/comparison.svg", "seccomp-notify-min.1"] {
             archive.file(name, read(&project.join(name))?);
         }
+        archive.program(SMOKE_TEST, read(&project.join(SMOKE_TEST))?);
         for name in licenses::names(&project.join("completions"))? {
             archive.file(
                 &format!("completions/{name}"),
@@ -93,6 +99,16 @@ fn main() -> Result<()> {
         }
         for (name, text) in licenses::linked_in(&metadata, package, &toolchain)? {
             archive.file(&format!("licenses/{name}"), text);
+        }
+        let pages = pages::names(&project)?;
+        let is_there = |path: &str| pages.iter().any(|page| page == path) || archive.has(path);
+        let mut texts = Vec::new();
+        for name in &pages {
+            let text = String::from_utf8(read(&project.join(name))?).context(name.clone())?;
+            texts.push(pages::for_archive(name, &text, is_there));
+        }
+        for (name, text) in pages.iter().zip(texts) {
+            archive.file(name, text.into_bytes());
         }
         archive.file("BUILD.txt", toolchain.recipe(architecture, &version, &source).into_bytes());
         let name = format!("{folder}.tar.gz");
