@@ -19,6 +19,7 @@ mod common;
 mod host;
 mod images;
 mod initramfs;
+mod lost_value;
 mod machine;
 mod matrix;
 mod packages;
@@ -526,6 +527,7 @@ fn boot(
             machine: host.machine,
             appended: host.firmware.as_ref().map(|firmware| firmware.argument),
             version,
+            loses_value: false,
             release,
         },
         foreign: kernel.foreign.clone().map(|_| ()),
@@ -560,24 +562,28 @@ fn check(machine: &Machine, name: &str) -> (Cell, Result<Completion, Failed>) {
         Machine::Failed(reason) => return (Cell::Failed, Err(reason.into())),
         Machine::Ran(run) => run,
     };
-    let outcome = match cases::all().find(|case| case.name == name) {
-        None => run
-            .as_init
-            .clone()
-            .and_then(|console| cases::check_as_init(&console, run.kernel.appended)),
-        Some(case) => {
-            if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
-                return (Cell::Skipped(reason.clone()), skipped(reason));
-            }
-            match run.reports.get(name) {
-                None => Err("the machine reported nothing".into()),
-                Some(report) => check_report(&case, &run.kernel, report),
-            }
+    if let (FOREIGN, Err(reason)) = (name, &run.foreign) {
+        return (Cell::Skipped(reason.clone()), skipped(reason));
+    }
+    let check = |kernel: &Kernel| match cases::all().find(|case| case.name == name) {
+        None => {
+            let console = run.as_init.clone()?;
+            cases::check_as_init(&console, kernel.appended, kernel.loses_value)
         }
+        Some(case) => match run.reports.get(name) {
+            None => Err("the machine reported nothing".into()),
+            Some(report) => check_report(&case, kernel, report),
+        },
     };
-    match outcome {
+    match check(&run.kernel) {
         Ok(()) => (Cell::Passed, Ok(Completion::Completed)),
-        Err(reason) => (Cell::Failed, Err(reason.into())),
+        Err(reason) => {
+            let faulty = Kernel { loses_value: true, ..run.kernel.clone() };
+            if lost_value::is_possible(&run.kernel) && check(&faulty).is_ok() {
+                return (Cell::Fault(lost_value::REASON), Ok(Completion::Completed));
+            }
+            (Cell::Failed, Err(reason.into()))
+        }
     }
 }
 

@@ -12,6 +12,9 @@ pub enum Cell {
     Passed,
     Failed,
     Skipped(String),
+    /// It passed, but for a known fault of what it ran on.
+    #[allow(dead_code)] // not where only one kernel is
+    Fault(&'static str),
 }
 
 /// A table that is being filled.
@@ -58,6 +61,7 @@ impl Matrix {
         match self.cells.get(&(column.into(), row.into())) {
             Some(Cell::Passed) => None,
             Some(Cell::Failed) => Some("**FAILED**".into()),
+            Some(Cell::Fault(reason)) => Some((*reason).into()),
             Some(Cell::Skipped(reason)) => Some(format!("skipped: {}", reason.replace('\n', " "))),
             None => Some("not run".into()),
         }

@@ -32,7 +32,7 @@ pub fn follow(kernel: &Booted) -> Result<(), String> {
         let said = String::from_utf8_lossy(&ran.stderr);
         return Err(format!("the recipe ended with {}:\n{console}{said}", ran.status));
     }
-    check_as_init(&console, None)
+    check_as_init(&console, None, false)
 }
 
 /// The first block of shell commands after the recipe's comment.
