@@ -528,6 +528,12 @@ fn old_kernels(cases: &mut Vec<Case>) {
         Case::simple("Linux < 5.9: ID_VALID has its old number")
             .rule(When::Each("ioctl(ID_VALID)"), Action::Return(-i64::from(libc::EINVAL)))
             .tracer_by_itself(2),
+        Case::simple("Linux < 5.6: there is no openat2")
+            .rule(
+                When::Each("openat2(DIRECTORY, resolve 0xe)"),
+                Action::Return(-i64::from(libc::ENOSYS)),
+            )
+            .tracer_by_itself(2),
         Case::simple("Linux < 6.6: SET_FLAGS is unknown")
             .rule(When::Each("ioctl(SET_FLAGS)"), Action::Return(-i64::from(libc::EINVAL)))
             .tracer_by_itself(2),
