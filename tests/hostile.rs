@@ -297,6 +297,41 @@ fn a_deep_tree_costs_no_descriptors() {
 }
 
 #[test]
+fn many_paths_cost_no_descriptors() {
+    let beneath = Beneath::new();
+    fs::create_dir(beneath.join("dir")).unwrap();
+    fs::write(beneath.join("file"), "").unwrap();
+    symlink("dir", beneath.join("link")).unwrap();
+    // Each kind of path more often than there may be descriptors.
+    let mut script = Script::new();
+    let mut paths = Vec::new();
+    let mut made = Vec::new();
+    for i in 0..20 {
+        let created = beneath.join(format!("dir/{i}"));
+        made.push(created.clone());
+        for (path, fate) in [
+            (created.clone(), Fate::Created),
+            (created, EEXIST),
+            (beneath.join("dir/nosuch/x"), ENOENT),
+            (beneath.join("file/x"), ENOTDIR),
+            (beneath.join("link/x"), EPERM),
+            (beneath.join("dir/../x"), EPERM),
+        ] {
+            script = script.directory(&path, fate);
+            paths.push(path);
+        }
+    }
+    let place = || {
+        nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 16, 16)?;
+        Ok(())
+    };
+    for way in WAYS {
+        script.check(&way.program(&paths).before(place).finish());
+        made.iter().for_each(|path| fs::remove_dir(path).unwrap());
+    }
+}
+
+#[test]
 fn whatever_bytes_a_name_has_it_is_made_and_shown_escaped() {
     let beneath = Beneath::new();
     let all: Vec<u8> = (1..=255).filter(|&byte| byte != b'/').collect();
