@@ -58,6 +58,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("print.rs", "bytes.get(written..)", "the kernel writes no more than it is given; written so that there is no panicking code"),
     ("options.rs", "arguments.get_mut(directories)", NO_PANIC),
     ("options.rs", "arguments.get(..directories)", NO_PANIC),
+    ("policy.rs", "path.split_at_mut_checked(last)", NO_PANIC),
     ("memory.rs", "pid == self.target", OF_ANOTHER),
     ("memory.rs", "error.is(Errno::EFAULT) && can_read_itself", OTHER_MEMORY),
     ("memory.rs", "file_error.is(Errno::EIO)", OTHER_MEMORY),

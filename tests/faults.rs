@@ -84,6 +84,7 @@ const HARMLESS: &[Harmless] = {
         harmless(&[Tracer], "readlinkat(/proc/self)", &ERRORS, None, "likewise: without the link it is unknown which PID namespace /proc shows"),
         harmless(&[Tracer], "getpid", &ERRORS, None, "likewise: the link is compared with the process's own PID"),
         harmless(&[Tracer], "pread64(/proc/PID/mem)", &ERRORS, None, "process_vm_readv reads the path instead"),
+        harmless(&[Tracer], "openat2(", &ERRORS, None, "the components are opened one by one instead, which finds the true error"),
         harmless(&[Tracer], "openat(", &ERRORS, Returned, "the target gets the true error of the tracer's call"),
         harmless(&[Tracer], "mkdirat(", &ERRORS, Returned, "the target gets the true error of the tracer's call"),
         harmless(&[Tracer], "openat(link)", &ERRORS, None, "a link is refused, whatever else fails"),

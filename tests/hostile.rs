@@ -1,6 +1,6 @@
 //! Hostile paths: whatever a path looks like and wherever it lies in memory, nothing is made outside
 //! the real /tmp, the target gets the true answer, and the tracer lives on. Where the walk could be led
-//! astray while it happens, somebody tries.
+//! astray while it happens, somebody tries. Every path is made by each of the two ways to its parent directory.
 
 mod common;
 
@@ -18,8 +18,8 @@ use std::thread::{self, JoinHandle};
 
 use common::transcript::{EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, Fate, Script, shown};
 use common::{
-    Beneath, Capture, Ended, LIMIT, Packet, Stream, close_all_but, fork, install_filter, program,
-    skipped, wait_within,
+    Beneath, Capture, Ended, LIMIT, Packet, Run, Stream, close_all_but, fork, install_filter,
+    program, sandbox, skipped, wait_within,
 };
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sched::{CloneFlags, unshare};
@@ -43,13 +43,59 @@ fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).expect("a directory can be read").count() == 0
 }
 
+// ---- The two ways to a parent directory
+
+/// How the tracer opens the parent of a directory that it makes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// By `openat2(2)`, where the kernel has it (Linux 5.6).
+    InOneCall,
+    /// One component after the other: a filter answers to `openat2(2)` as an older kernel does.
+    EachComponent,
+}
+
+const WAYS: [Way; 2] = [Way::InOneCall, Way::EachComponent];
+
+impl Way {
+    /// A filter without `openat2(2)`.
+    fn older_kernel() -> impl FnMut() -> std::io::Result<()> + Send + Sync {
+        sandbox(&[(libc::SYS_openat2, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32)])
+    }
+
+    /// A run of the program.
+    fn program<S: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = S>) -> Run {
+        // Shown if the test fails.
+        println!("{self:?}");
+        match self {
+            Self::InOneCall => program(arguments),
+            Self::EachComponent => program(arguments).before(Self::older_kernel()),
+        }
+    }
+
+    /// The library's /tmp.
+    fn tmp(self) -> Tmp {
+        let mut tmp = Tmp::default();
+        if self == Self::InOneCall {
+            return tmp;
+        }
+        // The filter is only this thread's, but `tmp` remembers what it found there.
+        let in_thread = move || {
+            Self::older_kernel()().expect("the filter can be installed");
+            let errno = tmp.make(&mut b"no such directory/x\0"[..].to_vec(), 0o700).unwrap_err();
+            assert_eq!(errno.number() as i32, libc::ENOENT);
+            tmp
+        };
+        thread::spawn(in_thread).join().expect("it does not fail")
+    }
+}
+
 // ---- Paths on the command line
 
-/// Runs the program with each path alone, and checks what becomes of it; what was made is removed.
+/// Runs the program with each path alone, by each way, and checks what becomes of it; what was made is removed.
 fn each_alone(beneath: &Beneath, paths: &[(OsString, Fate)]) {
-    for (path, fate) in paths {
+    for ((path, fate), way) in paths.iter().flat_map(|path| WAYS.map(|way| (path, way))) {
         let before = beneath.contents();
-        let outcome = program([OsStr::new("--"), path]).finish();
+        let outcome = way.program([OsStr::new("--"), path]).finish();
         Script::new().directory(path, *fate).check(&outcome);
         let after = beneath.contents();
         let made: Vec<_> = after.iter().filter(|name| !before.contains(name)).collect();
@@ -244,7 +290,45 @@ fn a_deep_tree_costs_no_descriptors() {
     };
     let paths = [beneath.join(format!("{deep}x")), beneath.join(format!("{deep}nosuch/y"))];
     let script = Script::new().directory(&paths[0], Fate::Created).directory(&paths[1], ENOENT);
-    script.verify_as(|| program(&paths).before(place), &mut || fs::remove_dir(&paths[0]).unwrap());
+    for way in WAYS {
+        let run = || way.program(&paths).before(place);
+        script.verify_as(run, &mut || fs::remove_dir(&paths[0]).unwrap());
+    }
+}
+
+#[test]
+fn many_paths_cost_no_descriptors() {
+    let beneath = Beneath::new();
+    fs::create_dir(beneath.join("dir")).unwrap();
+    fs::write(beneath.join("file"), "").unwrap();
+    symlink("dir", beneath.join("link")).unwrap();
+    // Each kind of path more often than there may be descriptors.
+    let mut script = Script::new();
+    let mut paths = Vec::new();
+    let mut made = Vec::new();
+    for i in 0..20 {
+        let created = beneath.join(format!("dir/{i}"));
+        made.push(created.clone());
+        for (path, fate) in [
+            (created.clone(), Fate::Created),
+            (created, EEXIST),
+            (beneath.join("dir/nosuch/x"), ENOENT),
+            (beneath.join("file/x"), ENOTDIR),
+            (beneath.join("link/x"), EPERM),
+            (beneath.join("dir/../x"), EPERM),
+        ] {
+            script = script.directory(&path, fate);
+            paths.push(path);
+        }
+    }
+    let place = || {
+        nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 16, 16)?;
+        Ok(())
+    };
+    for way in WAYS {
+        script.check(&way.program(&paths).before(place).finish());
+        made.iter().for_each(|path| fs::remove_dir(path).unwrap());
+    }
 }
 
 #[test]
@@ -287,10 +371,12 @@ fn a_file_system_mounted_below_tmp_is_part_of_it() {
     }
     let path = beneath.join("mounted/x");
     let script = Script::new().directory(&path, Fate::Created).directory(&path, EEXIST);
-    let run = || program([&path, &path]).before(place.clone());
-    script.verify_as(run, &mut || {
-        assert_eq!(beneath.contents(), ["mounted"], "it was made in what is mounted");
-    });
+    for way in WAYS {
+        let run = || way.program([&path, &path]).before(place.clone());
+        script.verify_as(run, &mut || {
+            assert_eq!(beneath.contents(), ["mounted"], "it was made in what is mounted");
+        });
+    }
 }
 
 // ---- Paths anywhere in memory: a target of this test's own
@@ -811,28 +897,32 @@ proptest! {
         let before = beneath.contents();
 
         for path in paths {
-            let mut bytes = format!("{name}/tree/{path}\0").into_bytes();
-            let made = TMP.lock().unwrap().make(&mut bytes, 0o700);
-            let made = made.map_err(|errno| errno.number() as i32);
-            prop_assert_eq!(made, model(&tree, &path), "{:?}", path);
-
-            // Just that directory, or nothing.
+            let expected = model(&tree, &path);
             let full = root.join(path.trim_start_matches('/'));
-            if made.is_ok() {
-                fs::remove_dir(&full).unwrap();
+            for (way, tmp) in WAYS.iter().zip(TMP.iter()) {
+                let mut bytes = format!("{name}/tree/{path}\0").into_bytes();
+                let made = tmp.lock().unwrap().make(&mut bytes, 0o700);
+                let made = made.map_err(|errno| errno.number() as i32);
+                prop_assert_eq!(made, expected, "{:?}: {:?}", way, path);
+
+                // Just that directory, or nothing.
+                if made.is_ok() {
+                    fs::remove_dir(&full).unwrap();
+                    prop_assert!(!bytes.contains(&b'/'), "{:?}: {:?}", way, path);
+                }
+                prop_assert_eq!(beneath.contents(), before.clone(), "{:?}: {:?}", way, path);
+                prop_assert!(is_empty(outside.path()));
             }
-            prop_assert_eq!(beneath.contents(), before.clone(), "{:?}", path);
-            prop_assert!(is_empty(outside.path()));
 
             // Where nothing is refused, the kernel says the same.
-            if made != Err(libc::EPERM) {
+            if expected != Err(libc::EPERM) {
                 let string = CString::new(full.as_os_str().as_bytes()).unwrap();
                 let kernels = match mkdir(string.as_ptr() as usize, 0o700) {
                     0 => Ok(()),
                     errno => Err(-errno as i32),
                 };
-                prop_assert_eq!(made, kernels, "{:?}", path);
-                if made.is_ok() {
+                prop_assert_eq!(expected, kernels, "{:?}", path);
+                if expected.is_ok() {
                     fs::remove_dir(&full).unwrap();
                 }
             }
@@ -840,8 +930,8 @@ proptest! {
     }
 }
 
-/// One for all cases: it keeps a descriptor of /tmp, as in the program.
-static TMP: LazyLock<Mutex<Tmp>> = LazyLock::new(|| Mutex::new(Tmp::default()));
+/// One of each way for all cases: it keeps a descriptor of /tmp, as in the program.
+static TMP: LazyLock<[Mutex<Tmp>; 2]> = LazyLock::new(|| WAYS.map(|way| Mutex::new(way.tmp())));
 
 // ---- Somebody who swaps components while the tracer walks
 
@@ -889,13 +979,13 @@ const REQUESTS: usize = 3_000;
 
 /// Has directories made beneath `walked` while `a` and `b` are exchanged, until both answers have been
 /// seen; checks that each is true and that `outside` stays empty.
-fn swap(beneath: &Beneath, a: &str, b: &str, walked: &str, outside: &Path) {
+fn swap(way: Way, beneath: &Beneath, a: &str, b: &str, walked: &str, outside: &Path) {
     let (mut made, mut refused, mut exchanged) = (0, 0, 0);
     for round in 0..10 {
         let paths: Vec<_> =
             (0..REQUESTS).map(|i| beneath.join(format!("{walked}/{round}.{i}"))).collect();
         let swapper = Swapper::new(beneath.join(a), beneath.join(b));
-        let outcome = program(&paths).limit(LIMIT * 3).finish();
+        let outcome = way.program(&paths).limit(LIMIT * 3).finish();
         exchanged += swapper.stop();
         assert_eq!(outcome.ended, Ended::Status(0));
         assert!(is_empty(outside), "something was made outside");
@@ -925,38 +1015,46 @@ fn swap(beneath: &Beneath, a: &str, b: &str, walked: &str, outside: &Path) {
 
 #[test]
 fn a_directory_swapped_with_a_link_never_leads_outside() {
-    let (beneath, outside) = (Beneath::new(), outside());
-    fs::create_dir(beneath.join("a")).unwrap();
-    symlink(outside.path(), beneath.join("b")).unwrap();
-    swap(&beneath, "a", "b", "a", outside.path());
+    for way in WAYS {
+        let (beneath, outside) = (Beneath::new(), outside());
+        fs::create_dir(beneath.join("a")).unwrap();
+        symlink(outside.path(), beneath.join("b")).unwrap();
+        swap(way, &beneath, "a", "b", "a", outside.path());
+    }
 }
 
 #[test]
 fn a_directory_on_the_way_swapped_with_a_link_never_leads_outside() {
-    let (beneath, outside) = (Beneath::new(), outside());
-    fs::create_dir_all(beneath.join("x/a/y/z")).unwrap();
-    // What the link leads to looks the same.
-    fs::create_dir_all(outside.path().join("y/z")).unwrap();
-    symlink(outside.path(), beneath.join("x/b")).unwrap();
-    swap(&beneath, "x/a", "x/b", "x/a/y/z", &outside.path().join("y/z"));
+    for way in WAYS {
+        let (beneath, outside) = (Beneath::new(), outside());
+        fs::create_dir_all(beneath.join("x/a/y/z")).unwrap();
+        // What the link leads to looks the same.
+        fs::create_dir_all(outside.path().join("y/z")).unwrap();
+        symlink(outside.path(), beneath.join("x/b")).unwrap();
+        swap(way, &beneath, "x/a", "x/b", "x/a/y/z", &outside.path().join("y/z"));
+    }
 }
 
 #[test]
 fn a_name_swapped_with_a_dangling_link_never_leads_outside() {
-    let (beneath, outside) = (Beneath::new(), outside());
-    fs::create_dir(beneath.join("a")).unwrap();
-    symlink(outside.path().join("made"), beneath.join("b")).unwrap();
-    let path = beneath.join("a");
-    let paths = vec![path; REQUESTS];
-    let swapper = Swapper::new(beneath.join("a"), beneath.join("b"));
-    let outcome = program(&paths).limit(LIMIT * 3).finish();
-    assert!(swapper.stop() > 100);
-    assert_eq!(outcome.ended, Ended::Status(0));
-    assert!(is_empty(outside.path()), "a link was followed");
-    assert!(!outcome.out().contains("SUCCESS"), "it is always there");
-    let err = outcome.err();
-    let known =
-        ["Target process: mkdir: File exists", "Target process: mkdir: Operation not permitted"];
-    let others: BTreeSet<_> = err.lines().filter(|line| !known.contains(line)).collect();
-    assert!(others.is_empty(), "an answer of another kind: {others:?}");
+    for way in WAYS {
+        let (beneath, outside) = (Beneath::new(), outside());
+        fs::create_dir(beneath.join("a")).unwrap();
+        symlink(outside.path().join("made"), beneath.join("b")).unwrap();
+        let path = beneath.join("a");
+        let paths = vec![path; REQUESTS];
+        let swapper = Swapper::new(beneath.join("a"), beneath.join("b"));
+        let outcome = way.program(&paths).limit(LIMIT * 3).finish();
+        assert!(swapper.stop() > 100);
+        assert_eq!(outcome.ended, Ended::Status(0));
+        assert!(is_empty(outside.path()), "a link was followed");
+        assert!(!outcome.out().contains("SUCCESS"), "it is always there");
+        let err = outcome.err();
+        let known = [
+            "Target process: mkdir: File exists",
+            "Target process: mkdir: Operation not permitted",
+        ];
+        let others: BTreeSet<_> = err.lines().filter(|line| !known.contains(line)).collect();
+        assert!(others.is_empty(), "an answer of another kind: {others:?}");
+    }
 }

@@ -43,6 +43,7 @@ const CALLS: Witnesses = witnesses! {
     munmap __NR_munmap MUNMAP SYS_munmap;
     nanosleep __NR_nanosleep NANOSLEEP SYS_nanosleep;
     openat __NR_openat OPENAT SYS_openat;
+    openat2 __NR_openat2 OPENAT2 SYS_openat2;
     pidfd_getfd __NR_pidfd_getfd PIDFD_GETFD SYS_pidfd_getfd;
     pidfd_open __NR_pidfd_open PIDFD_OPEN SYS_pidfd_open;
     ppoll __NR_ppoll PPOLL SYS_ppoll;

@@ -5,7 +5,10 @@
 mod common;
 mod inject;
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use common::{Beneath, Ended, LIMIT, Outcome, in_child, program, sandbox};
@@ -75,6 +78,7 @@ const CALLS: &[Refused] = {
         refused(SYS_ioctl, "ioctl", Of("Tracer"), K),
         refused(SYS_nanosleep, "nanosleep", Of("Tracer"), &["-d", "1"]),
         refused(SYS_fcntl, "fcntl", None, K),
+        refused(SYS_openat2, "openat2", None, K),
         refused(SYS_process_vm_readv, "process_vm_readv", None, K),
         refused(SYS_readlinkat, "readlinkat", None, K),
         refused(SYS_pread64, "pread64", None, K),
@@ -219,6 +223,110 @@ fn an_output_that_a_sandbox_refuses_is_a_failure() {
         let (outcome, _beneath) = run(&refused, SECCOMP_RET_ERRNO | errno as u32);
         assert_eq!(outcome.ended, Ended::Status(1), "{outcome:#?}");
         assert_eq!((outcome.out(), outcome.err()), (String::new(), String::new()));
+    }
+}
+
+// ---- The two ways to a parent directory
+
+/// The call that opens the tests' directory: beneath /tmp, through no link (`RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS`,
+/// `RESOLVE_NO_MAGICLINKS`).
+const OPENAT2: &str = "openat2(DIRECTORY, resolve 0xe)";
+
+/// Whether this kernel has `openat2(2)`.
+fn has_openat2() -> bool {
+    // SAFETY: there is no memory at the address 0, which the kernel says: EFAULT, or EINVAL for the size.
+    let refused = unsafe { libc::syscall(SYS_openat2, AT_FDCWD, 0, 0, 0) };
+    assert_eq!(refused, -1);
+    let has = io::Error::last_os_error().raw_os_error() != Some(ENOSYS);
+    if !has {
+        common::skipped("openat2", "this kernel is older than Linux 5.6");
+    }
+    has
+}
+
+/// How the tracer opens directories: the names of its calls.
+fn opened(outcome: &inject::Outcome) -> Vec<String> {
+    let calls = outcome.calls.iter().map(|seen| &seen.call);
+    let opens = calls.filter(|call| call.role == Role::Tracer && call.name.starts_with("openat"));
+    opens.map(|call| call.name.clone()).filter(|name| !name.contains("/proc/")).collect()
+}
+
+#[test]
+fn a_parent_directory_is_opened_in_one_call_and_beneath_tmp_only() {
+    if inject::skipped() || !has_openat2() {
+        return;
+    }
+    let directory = cases::directory();
+    fs::create_dir_all(directory.path().join("d/e")).unwrap();
+    let name = directory.path().file_name().unwrap().to_str().unwrap();
+    let paths = ["/x", "/d/e/y", "/d//./e/z//"].map(|rest| format!("/tmp/{name}{rest}"));
+    // A slash more makes no absolute path of the rest.
+    let slashed = ["///", "//./"].map(|tmp| format!("/tmp{tmp}{name}/{}", tmp.len()));
+    let made = || paths.iter().chain(&slashed);
+    let arguments: Vec<_> = [OsStr::new("-K")].into_iter().chain(made().map(OsStr::new)).collect();
+
+    let outcome = inject::run(common::image(), &arguments, &inject::Script::default());
+    assert_eq!(outcome.status(), 0, "{outcome:#?}");
+    assert!(made().all(|path| Path::new(path).is_dir()), "{outcome:#?}");
+    let deep = ["openat2(DIRECTORY/d/e, resolve 0xe)", "openat2(DIRECTORY/d//./e, resolve 0xe)"];
+    let expected = ["openat(/tmp)", OPENAT2, deep[0], deep[1], OPENAT2, OPENAT2];
+    assert_eq!(opened(&outcome), expected);
+}
+
+#[test]
+fn openat2_is_asked_for_once_if_it_is_refused_with_whatever_errno() {
+    if inject::skipped() || !has_openat2() {
+        return;
+    }
+    let errors = [
+        (ENOSYS, 1),
+        (EPERM, 1),
+        (EACCES, 1),
+        (EINVAL, 1),
+        (E2BIG, 1),
+        (EOPNOTSUPP, 1),
+        (EIO, 1),
+        (ENODEV, 1),
+        (EAGAIN, 1),
+        (EMFILE, 1),
+        (ENOMEM, 1),
+        // Another process may have changed the path meanwhile, so the next one is tried again.
+        (ENOENT, 3),
+        (ENOTDIR, 3),
+        (ELOOP, 3),
+    ];
+    let case = cases::paths(&["x", "y", "z"]);
+    let results = inject::side_by_side(&errors, |&(errno, times)| {
+        let rules = [(When::Each(OPENAT2), Action::Return(-i64::from(errno)))];
+        let run = case.run(common::image(), &rules);
+        let said = || format!("{}: {:?}\n{}", text(errno), opened(&run.outcome), run.output());
+        run.completed(&case, &case.made(run.directory.path()))
+            .map_err(|why| format!("{why}: {}", said()))?;
+        let expected = |name: &str| if name == OPENAT2 { times } else { 3 };
+        let names = [OPENAT2, "openat(DIRECTORY)"];
+        let count = |name: &str| opened(&run.outcome).iter().filter(|it| *it == name).count();
+        let right = names.iter().all(|name| count(name) == expected(name));
+        if right { Ok(()) } else { Err(said()) }
+    });
+    let bad: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn an_error_that_is_the_paths_own_does_not_stop_openat2() {
+    if inject::skipped() || !has_openat2() {
+        return;
+    }
+    const MISSING: &str = "openat2(DIRECTORY/nosuch, resolve 0xe)";
+    // The second path's parent is not there by either way.
+    for (errno, openat2) in [(EACCES, true), (EPERM, true), (ENOENT, true), (ENOSYS, false)] {
+        let case = cases::paths_around_a_missing_one();
+        let rules = [(When::Each(MISSING), Action::Return(-i64::from(errno)))];
+        let run = case.run(common::image(), &rules);
+        run.completed(&case, &case.made(run.directory.path())).expect("it works");
+        let last = if openat2 { OPENAT2 } else { "openat(DIRECTORY)" };
+        let way = ["openat(/tmp)", OPENAT2, MISSING, "openat(DIRECTORY)", "openat(nosuch)", last];
+        assert_eq!(opened(&run.outcome), way, "{}", text(errno));
     }
 }
 

@@ -15,8 +15,8 @@ use crate::abi::{
     SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR, SECCOMP_IOCTL_NOTIF_RECV,
     SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_SET_MODE_FILTER, SIG_SETMASK,
     SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCSBRK, Timespec, Utsname, cmsghdr, iovec, itimerval,
-    kernel_sigset_t, msghdr, nr, pollfd, seccomp_notif_addfd, seccomp_notif_sizes, sock_filter,
-    sock_fprog,
+    kernel_sigset_t, msghdr, nr, open_how, pollfd, seccomp_notif_addfd, seccomp_notif_sizes,
+    sock_filter, sock_fprog,
 };
 use crate::arch::{self, Disposition};
 
@@ -202,6 +202,12 @@ pub fn nanosleep(time: &mut Timespec) -> Call<'_, (), 4> {
 pub fn openat(directory: Fd, path: CStrRef<'_>, flags: u32) -> Call<'_, Fd, 3> {
     // SAFETY: reads `path` up to its NUL.
     unsafe { call!(__NR_openat, directory, path, flags) }
+}
+
+/// `int openat2(int directory, const char *path, const struct open_how *how, size_t size)`; Linux 5.6 and later
+pub fn openat2<'a>(directory: Fd, path: CStrRef<'a>, how: &'a open_how) -> Call<'a, Fd, 4> {
+    // SAFETY: reads `path` up to its NUL and `how`.
+    unsafe { call!(__NR_openat2, directory, path, &raw const *how, size_of::<open_how>()) }
 }
 
 /// `int ppoll(struct pollfd *fds, nfds_t 1, NULL, NULL)`: waits without a limit

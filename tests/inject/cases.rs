@@ -416,6 +416,19 @@ pub fn one_path_and(there: &'static str) -> Case {
     Case { keep: true, ..Case::new("-K /tmp/d/x", "in the test's order", arguments) }
 }
 
+/// `-K` and directories to be made.
+pub fn paths(names: &[&str]) -> Case {
+    let arguments = [Opt("-K")].into_iter().chain(names.iter().map(|name| below(name)));
+    Case { keep: true, ..Case::new("-K, directories", "in the test's order", arguments.collect()) }
+}
+
+/// `-K` and two directories to be made, between them one whose parent is not there.
+pub fn paths_around_a_missing_one() -> Case {
+    let mut case = paths(&["x", "y"]);
+    case.arguments.insert(2, Argument::Failing("nosuch/x", libc::ENOENT));
+    case
+}
+
 fn chosen(mut cases: Vec<Case>) -> Vec<Case> {
     let chosen = env::var("CASE").unwrap_or_default();
     cases.retain(|case| case.name.contains(&chosen) || case.order.contains(&chosen));
@@ -527,6 +540,12 @@ fn old_kernels(cases: &mut Vec<Case>) {
             .gate((Target, "exit_group", 1, Entry), reached(Tracer, "ppoll", 1, Entry)),
         Case::simple("Linux < 5.9: ID_VALID has its old number")
             .rule(When::Each("ioctl(ID_VALID)"), Action::Return(-i64::from(libc::EINVAL)))
+            .tracer_by_itself(2),
+        Case::simple("Linux < 5.6: there is no openat2")
+            .rule(
+                When::Each("openat2(DIRECTORY, resolve 0xe)"),
+                Action::Return(-i64::from(libc::ENOSYS)),
+            )
             .tracer_by_itself(2),
         Case::simple("Linux < 6.6: SET_FLAGS is unknown")
             .rule(When::Each("ioctl(SET_FLAGS)"), Action::Return(-i64::from(libc::EINVAL)))

@@ -16,6 +16,7 @@ pub fn label(pid: Pid, number: i64, arguments: &[u64; 6]) -> String {
     let [first, second, third, ..] = *arguments;
     let detail = match call {
         Sysno::openat => path(pid, second),
+        Sysno::openat2 => format!("{}, resolve {:#x}", path(pid, second), resolve(pid, third)),
         Sysno::mkdirat | Sysno::readlinkat => path(pid, second),
         Sysno::write => first.to_string(),
         Sysno::close | Sysno::pread64 => descriptor(pid, first),
@@ -62,6 +63,14 @@ fn path(pid: Pid, address: u64) -> String {
     let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote).unwrap_or(0);
     let path = bytes[..read].split(|&byte| byte == 0).next().unwrap_or_default();
     stable(&String::from_utf8_lossy(path))
+}
+
+/// How `openat2(2)` may resolve the path: the last of three words of `struct open_how` in the process's memory.
+fn resolve(pid: Pid, address: u64) -> u64 {
+    let mut bytes = [0; 24];
+    let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
+    let _ = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote);
+    u64::from_ne_bytes(bytes[16..].try_into().expect("eight bytes"))
 }
 
 /// The file that a descriptor refers to.
