@@ -8,7 +8,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`abi`] | the kernel's types and constants |
-//! | [`arch`] | one file an architecture: entry point, notified call, audit number |
+//! | [`arch`] | one file an architecture: entry point, notified call, audit number, trap |
 //! | [`sys`] | the system calls, typed |
 //! | [`names`], [`messages`] | names of calls and texts of errors, by number; every other text |
 //! | [`fmt`], [`print`](mod@print) | a message put together; a message in one write |

@@ -358,6 +358,12 @@ impl Podman {
             .current_dir(host::project());
         host::checked(&mut tool, Duration::from_secs(600)).expect("the release can be made");
         let name = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"), ".oci.tar");
+        // The page's commands are those that are made here, but for the options that this podman needs.
+        let page = fs::read_to_string(host::project().join("docs/deployment.md")).expect("a page");
+        let (_, recipe) = page.split_once("<!-- recipe: image-index -->").expect("the recipe");
+        let shown: Vec<&str> = recipe.lines().skip(2).take_while(|line| *line != "```").collect();
+        let run = format!("podman run --rm {RELEASED}");
+        assert_eq!(shown, [format!("podman load --input {name}"), run], "docs/deployment.md");
         let mut load = self.command();
         host::checked(load.args(["load", "--quiet", "--input"]).arg(out.join(name)), LIMIT)
             .expect("podman loads the image");

@@ -177,7 +177,8 @@ const RECIPES: &[(&str, fn())] = &[
 ];
 
 /// The recipes that other tests run, and the files of these tests.
-const ELSEWHERE: &[(&str, &str)] = &[("initramfs", "tests/kernels/recipe.rs")];
+const ELSEWHERE: &[(&str, &str)] =
+    &[("image-index", "tests/containers/main.rs"), ("initramfs", "tests/kernels/recipe.rs")];
 
 /// The commands that neither a test nor .ci/run runs as they are, and why.
 const NOT_RUN: &[(&str, &str)] = &[
