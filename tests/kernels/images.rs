@@ -145,6 +145,19 @@ const LOONG64: Host = Host {
     console: "ttyS0",
 };
 
+/// User-mode Linux. It runs the programs of this machine's processor.
+pub const USER_MODE: Host = Host {
+    machine: "x86_64",
+    debian: "amd64",
+    flavours: &[],
+    // Without a root of its own it would add one to the arguments of the first process.
+    qemu: &["linux.uml", "mem=512M", "root=98:0", "con=null", "con0=fd:0,fd:1"],
+    qemu_package: "user-mode-linux",
+    qemu_since: None,
+    firmware: None,
+    console: "tty0",
+};
+
 pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "x86_64",

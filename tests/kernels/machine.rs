@@ -83,22 +83,29 @@ impl Emulator {
             let path = dir.path().join(name);
             fs::write(&path, content).map(|()| path).map_err(|e| format!("{name}: {e}"))
         };
-        let kernel = file("kernel", kernel)?;
         let initramfs = file("initramfs", initramfs)?;
         let mut qemu = Command::new(&self.program);
         if let Some(firmware) = &self.firmware {
             qemu.arg("-bios").arg(file("firmware", firmware)?);
         }
-        qemu.args(&self.host.qemu[1..])
-            .args(["-accel", "tcg", "-smp", "2", "-m", "512"])
-            .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
-            .arg("-kernel")
-            .arg(kernel)
-            .arg("-initrd")
-            .arg(initramfs)
-            .arg("-append")
-            // Only emergencies on the console. A panic ends the machine at once.
-            .arg(format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.host.console));
+        qemu.args(&self.host.qemu[1..]);
+        // Only emergencies on the console. A panic ends the machine at once.
+        let parameters =
+            format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.host.console);
+        if kernel.is_empty() {
+            // The program is the kernel, and its arguments are the parameters.
+            qemu.arg(format!("initrd={}", initramfs.display()))
+                .arg(format!("uml_dir={}", dir.path().display()))
+                .args(parameters.split_whitespace());
+        } else {
+            qemu.args(["-accel", "tcg", "-smp", "2", "-m", "512"])
+                .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
+                .arg("-kernel")
+                .arg(file("kernel", kernel)?)
+                .arg("-initrd")
+                .arg(initramfs)
+                .args(["-append", &parameters]);
+        }
         let mut console = run(&mut qemu);
         let (Ok(said) | Err(said)) = &console;
         if !said.contains(alive) {

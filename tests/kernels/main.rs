@@ -54,8 +54,18 @@ struct Series {
     suites: &'static [&'static str],
     /// The programs' architectures.
     architectures: &'static [&'static str],
-    /// Whether the kernel is that of the 64-bit architecture, and the program is of the 32-bit one.
-    is_wider: bool,
+    on: On,
+}
+
+/// Which kernel it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// That of the program's architecture.
+    Own,
+    /// That of the 64-bit architecture, for a 32-bit program.
+    Wider,
+    /// User-mode Linux: a kernel that is a program of this machine, and needs no emulator.
+    UserMode,
 }
 
 const BULLSEYE: &[&str] = &["bullseye", "oldoldstable"];
@@ -69,28 +79,28 @@ const SERIES: &[Series] = &[
         version: Some((5, 10)),
         suites: BULLSEYE,
         architectures: &["x86_64", "i686", "aarch64", "armv7"],
-        is_wider: false,
+        on: On::Own,
     },
     Series {
         name: "6.1",
         version: Some((6, 1)),
         suites: BOOKWORM,
         architectures: &["x86_64", "i686", "aarch64", "armv7", "s390x", "ppc64le"],
-        is_wider: false,
+        on: On::Own,
     },
     Series {
         name: "6.1_of_64_bits",
         version: Some((6, 1)),
         suites: BOOKWORM,
         architectures: &["i686", "armv7"],
-        is_wider: true,
+        on: On::Wider,
     },
     Series {
         name: "6.12",
         version: Some((6, 12)),
         suites: TRIXIE,
         architectures: &["x86_64", "aarch64", "armv7", "riscv64", "s390x", "ppc64le"],
-        is_wider: false,
+        on: On::Own,
     },
     Series {
         name: "newest",
@@ -105,23 +115,34 @@ const SERIES: &[Series] = &[
             "s390x",
             "ppc64le",
         ],
-        is_wider: false,
+        on: On::Own,
+    },
+    Series {
+        name: "user_mode",
+        version: None,
+        suites: &[],
+        architectures: &["x86_64"],
+        on: On::UserMode,
     },
 ];
 
 impl Series {
     /// The machine for programs of this architecture.
     fn host(&self, architecture: &Architecture) -> &'static Host {
-        if self.is_wider {
-            architecture.wider_host.expect("the series is for architectures that have one")
-        } else {
-            architecture.host
+        match self.on {
+            On::Own => architecture.host,
+            On::Wider => architecture.wider_host.expect("the series is for those that have one"),
+            On::UserMode => &images::USER_MODE,
         }
     }
 
     /// The other architecture whose programs the machine runs, or why there is none.
     fn foreign(&self, architecture: &Architecture) -> Result<&'static str, &'static str> {
-        if self.is_wider { Ok(self.host(architecture).debian) } else { architecture.foreign }
+        match self.on {
+            On::Own => architecture.foreign,
+            On::Wider => Ok(self.host(architecture).debian),
+            On::UserMode => Err("user-mode Linux runs no program of 32 bits"),
+        }
     }
 }
 
@@ -359,6 +380,9 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
 
 /// Debian's kernel image of the series, or the one of `KERNELS_FROM`.
 fn kernel_image(architecture: &Architecture, series: &Series) -> Result<Vec<u8>, String> {
+    if series.on == On::UserMode {
+        return Ok(Vec::new()); // what is started is the kernel
+    }
     if let Some(own) = own_kernel(architecture, series) {
         eprintln!("kernel {}", own.display());
         return fs::read(&own).map_err(|error| format!("{}: {error}", own.display()));
@@ -547,12 +571,13 @@ fn column(architecture: &Architecture, series: &Series, machine: &Machine) -> St
         },
         _ => name,
     };
-    let wider = match architecture.wider_host {
-        Some(host) if series.is_wider => format!(" of {}", host.machine),
+    let on = match (series.on, architecture.wider_host) {
+        (On::Wider, Some(host)) => format!(" of {}", host.machine),
+        (On::UserMode, _) => " in user mode".into(),
         _ => String::new(),
     };
     let own = if own_kernel(architecture, series).is_some() { " (brought along)" } else { "" };
-    format!("{} {version}{wider}{own}", architecture.name)
+    format!("{} {version}{on}{own}", architecture.name)
 }
 
 /// Checks one case on one machine.
