@@ -65,12 +65,15 @@ const FLAGS: &[(&str, &str)] = &[
         "-Copt-level=3 -Cdebuginfo=2 -Ccodegen-units=1 -Cstrip=none -Cforce-frame-pointers=yes -Clink-arg=-Wl,-z,relro -Clink-arg=-Wl,-z,now --cap-lints=warn",
         "like Fedora's macros: optimized for speed, and the symbols stay",
     ),
-    ("-Cforce-frame-pointers=yes", "like Arch and Ubuntu: for profilers"),
+    ("-Cforce-frame-pointers=yes", "like Arch: for profilers"),
     ("-Copt-level=3", "replaces the profile's `z`"),
     ("-Clink-arg=-Wl,-z,relro,-z,now,-z,separate-code", "no segment of the image is writable"),
     ("-Crelocation-model=pie -Clink-arg=-pie", "no effect: the addresses stay fixed"),
     ("-Ctarget-feature=-crt-static", "no effect: the program stays static"),
-    ("-Clink-arg=-Wl,--as-needed,-O1,--sort-common,-z,pack-relative-relocs", "Arch's `LDFLAGS`"),
+    (
+        "-Clink-arg=-Wl,--as-needed,-O1,--sort-common,-z,pack-relative-relocs",
+        "like the linker's options of Arch",
+    ),
     ("-Clink-arg=-fuse-ld=bfd", "GNU ld in the place of lld"),
     ("-Clto=off", "no link-time optimization"),
 ];
@@ -211,7 +214,7 @@ fn hardening_check_says_what_the_page_says() {
 }
 
 #[test]
-#[ignore = "a build without optimized dependencies: cargo test --test packaging -- --ignored"]
+#[ignore = "vendors all crates, and builds twice: cargo test --test packaging -- --ignored"]
 fn the_recipes_for_any_distribution_work() {
     let dir = tempfile::tempdir().expect("a folder");
     let project = copy_of_the_project(dir.path(), "project");
