@@ -16,6 +16,9 @@ use crate::{host, shell};
 /// What the last line says if all is well.
 const PASSED: &str = "seccomp-notify-min: passed, status 0";
 
+/// Parameters of dracut: a machine that finds no root file system ends soon.
+const NO_WAITING: &str = "rd.shell=0 rd.emergency=poweroff rd.timeout=30";
+
 /// The init of the root file system: shows the report again, and ends the machine.
 const INIT: &str = "#!/bin/busybox sh
 echo '@@report'
@@ -94,7 +97,8 @@ fn boots(what: &str, packages: &[&str], script: &str, prefix: &str) {
     let with_disk = Architecture { qemu, foreign: bare.foreign, ..*bare };
 
     // Without a root file system: the report, and then the end.
-    let console = machine::boot(bare, &kernel, &initrd, "seccomp-notify-min=poweroff", "system: ");
+    let parameters = format!("seccomp-notify-min=poweroff {NO_WAITING}");
+    let console = machine::boot(bare, &kernel, &initrd, &parameters, "system: ");
     let console = console.unwrap_or_else(|why| panic!("{what}: {why}"));
     let first = report(&console).unwrap_or_else(|why| panic!("{what}: {why}:\n{console}"));
     check(&first).unwrap_or_else(|why| panic!("{what}: {why}:\n{first}"));
@@ -102,7 +106,7 @@ fn boots(what: &str, packages: &[&str], script: &str, prefix: &str) {
 
     // With one: the report, then the boot continues, and the booted system has the report too.
     let booted = |parameters: &str| {
-        let parameters = format!("root=/dev/vda rw {parameters}");
+        let parameters = format!("root=/dev/vda rw {NO_WAITING} {parameters}");
         let console = machine::boot(&with_disk, &kernel, &initrd, &parameters, "@@report");
         let console = console.unwrap_or_else(|why| panic!("{what}: {why}"));
         let (before, after) = console.split_once("@@report\n").expect("the root's init ran");
