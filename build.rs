@@ -30,8 +30,11 @@ fn main() {
     link("-nostdlib");
     // For its linker: clang itself does not want this for musl, where rustc asks for a static PIE.
     link(&format!("{prefix}-no-pie"));
-    // linker/image.ld leaves notes out, and GNU ld would warn of this one.
-    link(&format!("{prefix}--build-id=none"));
+    // Some compilers ask their linker for a build ID. The image has one only if RUSTFLAGS ask for it: packagers
+    // of distributions need it for their packages of symbols.
+    if !flags_contain("--build-id") {
+        link(&format!("{prefix}--build-id=none"));
+    }
     // Where what lies, and what is left out. As an argument of its own the path may have any bytes in it.
     link("-T");
     link(root.join("linker/image.ld").to_str().expect("cargo builds in paths of UTF-8 only"));
@@ -40,6 +43,11 @@ fn main() {
 /// One argument for the linker, when it links a program of this package.
 fn link(argument: &str) {
     println!("cargo::rustc-link-arg-bins={argument}");
+}
+
+/// Whether one of the flags that the user gives to rustc has this text in it.
+fn flags_contain(text: &str) -> bool {
+    env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().contains(text)
 }
 
 /// Whether the linker is a compiler, such as gcc or clang, which calls the linker proper.

@@ -57,7 +57,7 @@ pub struct Firmware {
     pub argument: &'static str,
 }
 
-const AMD64: Host = Host {
+pub const AMD64: Host = Host {
     machine: "x86_64",
     debian: "amd64",
     // The small one for clouds.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Emulator {
     host: &'static Host,
     program: PathBuf,
     firmware: Option<Vec<u8>>,
+    /// More of the machine, such as a disk.
+    more: Vec<String>,
 }
 
 impl Emulator {
@@ -62,7 +65,12 @@ impl Emulator {
             let ours = Index::open(firmware.suite, "amd64")?;
             packages::unpack(&ours.fetch(firmware.package)?, firmware.file)
         });
-        Ok(Self { host, program, firmware: firmware.transpose()? })
+        Ok(Self { host, program, firmware: firmware.transpose()?, more: Vec::new() })
+    }
+
+    /// The machine with more in it: arguments of qemu.
+    pub fn with(&self, more: &[&str]) -> Self {
+        Self { more: more.iter().map(|&argument| argument.to_owned()).collect(), ..self.clone() }
     }
 
     /// Boots `kernel` with `initramfs` and returns the output of the console until the machine ended. `parameters` are added to the
@@ -88,7 +96,7 @@ impl Emulator {
         if let Some(firmware) = &self.firmware {
             qemu.arg("-bios").arg(file("firmware", firmware)?);
         }
-        qemu.args(&self.host.qemu[1..]);
+        qemu.args(&self.host.qemu[1..]).args(&self.more);
         // Only emergencies on the console. A panic ends the machine at once.
         let parameters =
             format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.host.console);
@@ -129,7 +137,9 @@ fn version(qemu: &PathBuf) -> Result<u32, String> {
 fn run(qemu: &mut Command) -> Result<String, String> {
     let ran = host::run(qemu, LIMIT)?;
     let console = String::from_utf8_lossy(&ran.stdout).replace('\r', "");
-    if ran.status.success() {
+    // User-mode Linux ends by SIGABRT when it panics, and it panics when the first process has ended.
+    let panicked = ran.status.signal() == Some(6) && console.contains("Kernel panic");
+    if ran.status.success() || panicked {
         Ok(console)
     } else {
         let said = String::from_utf8_lossy(&ran.stderr);
