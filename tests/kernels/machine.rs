@@ -69,6 +69,7 @@ impl Emulator {
     }
 
     /// The machine with more in it: arguments of qemu.
+    #[allow(dead_code)] // tests/packaging adds a disk
     pub fn with(&self, more: &[&str]) -> Self {
         Self { more: more.iter().map(|&argument| argument.to_owned()).collect(), ..self.clone() }
     }
