@@ -23,17 +23,11 @@ pub fn pread_offset(offset: u64) -> [usize; 3] {
     [0, offset as usize, (offset >> u32::BITS) as usize]
 }
 
-/// Defines the entry point. The kernel enters it with the stack pointer at argc, 8-aligned.
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 8-aligned.
 #[macro_export]
-macro_rules! start {
+macro_rules! start_with {
     ($entry:path) => {
-        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
-
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn program_start() -> ! {
-            core::arch::naked_asm!("mov r0, sp", "b {}", sym $entry)
-        }
+        core::arch::naked_asm!("mov r0, sp", "b {}", sym $entry)
     };
 }
 

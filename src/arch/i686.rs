@@ -17,20 +17,14 @@ pub use words32::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_I386;
 
-/// Defines the entry point. The kernel enters it with the stack pointer at argc. A function expects its argument on the
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function expects its argument on the
 /// stack, 16-aligned, and below that what a `call` leaves (System V ABI, Intel386 supplement, 2.2.2).
 #[macro_export]
-macro_rules! start {
+macro_rules! start_with {
     ($entry:path) => {
-        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
-
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn program_start() -> ! {
-            core::arch::naked_asm!(
-                "mov eax, esp", "and esp, -16", "sub esp, 12", "push eax", "call {}", sym $entry
-            )
-        }
+        core::arch::naked_asm!(
+            "mov eax, esp", "and esp, -16", "sub esp, 12", "push eax", "call {}", sym $entry
+        )
     };
 }
 

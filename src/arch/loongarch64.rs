@@ -15,17 +15,11 @@ pub use words64::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_LOONGARCH64;
 
-/// Defines the entry point. The kernel enters it with the stack pointer at argc, 16-aligned.
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned.
 #[macro_export]
-macro_rules! start {
+macro_rules! start_with {
     ($entry:path) => {
-        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
-
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn program_start() -> ! {
-            core::arch::naked_asm!("move $a0, $sp", "b {}", sym $entry)
-        }
+        core::arch::naked_asm!("move $a0, $sp", "b {}", sym $entry)
     };
 }
 

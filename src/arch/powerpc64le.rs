@@ -61,26 +61,20 @@ pub mod trap {
     }
 }
 
-/// Defines the entry point. The kernel enters it with the stack pointer at argc, 16-aligned, and its own address in r12, from
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned, and its own address in r12, from
 /// which the table of contents (r2) is found. A function saves registers of its caller's in the 32 bytes above its stack
 /// pointer (64-Bit ELF V2 ABI, 2.2.2).
 #[macro_export]
-macro_rules! start {
+macro_rules! start_with {
     ($entry:path) => {
-        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
-
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn program_start() -> ! {
-            core::arch::naked_asm!(
-                "addis 2, 12, .TOC.-program_start@ha",
-                "addi 2, 2, .TOC.-program_start@l",
-                "mr 3, 1",
-                "stdu 1, -32(1)",
-                "b {}",
-                sym $entry
-            )
-        }
+        core::arch::naked_asm!(
+            "addis 2, 12, .TOC.-program_start@ha",
+            "addi 2, 2, .TOC.-program_start@l",
+            "mr 3, 1",
+            "stdu 1, -32(1)",
+            "b {}",
+            sym $entry
+        )
     };
 }
 

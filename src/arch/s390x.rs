@@ -53,18 +53,12 @@ pub mod trap {
     }
 }
 
-/// Defines the entry point. The kernel enters it with the stack pointer at argc. A function saves registers of its caller's
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function saves registers of its caller's
 /// in the 160 bytes above its stack pointer (s390x ELF ABI, 1.2.2).
 #[macro_export]
-macro_rules! start {
+macro_rules! start_with {
     ($entry:path) => {
-        const _: unsafe extern "C" fn(core::ptr::NonNull<usize>) -> ! = $entry;
-
-        #[unsafe(naked)]
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn program_start() -> ! {
-            core::arch::naked_asm!("lgr %r2, %r15", "aghi %r15, -160", "jg {}", sym $entry)
-        }
+        core::arch::naked_asm!("lgr %r2, %r15", "aghi %r15, -160", "jg {}", sym $entry)
     };
 }
 
