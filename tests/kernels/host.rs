@@ -93,7 +93,7 @@ pub fn checked(command: &mut Command, limit: Duration) -> Result<Vec<u8>, String
 }
 
 /// The time limit for all downloads of one run together. After that, a mirror that does not answer is not asked any more.
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(420);
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(600);
 /// How many seconds a download may make no progress.
 pub const STANDSTILL: &str = "20";
 
