@@ -695,7 +695,7 @@ fn the_first_process_waits_for_the_console_when_it_fails() {
     );
 }
 
-/// A background job would be stopped for ever (see the next test), so without that signal blocked it does not wait.
+/// If it is a background job, it would try for ever (see the next test).
 #[test]
 fn the_first_process_does_not_wait_if_it_cannot_block_signals() {
     let what = "the first process without rt_sigprocmask";
