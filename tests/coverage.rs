@@ -40,8 +40,6 @@ use perf_event_open_sys::bindings::{
 use perf_event_open_sys::{ioctls, perf_event_open};
 
 /// Reasons of several entries.
-const OF_ANOTHER: &str = "for a notification of another process than the target, which this target never has; \
-    tests/hostile.rs makes some for the library's tracer";
 const NO_PANIC: &str = "cannot be; written so that there is no panicking code";
 const NO_LISTENER: &str = "nothing that needs the listener is tried without it";
 const OTHER_MEMORY: &str = "the address of a path of this target is always good, and the string short; \
@@ -50,8 +48,6 @@ const OTHER_MEMORY: &str = "the address of a path of this target is always good,
 /// Branches that do not go both ways in any test, and lines that no test reaches: the file, a part of the line, and the reason.
 #[rustfmt::skip]
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("main.rs", "if a != b", "the program only asks whether bytes are equal, and the linked function is shared with bcmp"),
-    ("main.rs", "return c_int::from(a)", "the program only asks whether bytes are equal, and the linked function is shared with bcmp"),
     ("fmt.rs", "in (0..).zip(characters.iter_mut().rev())", "no number has 32 digits; written so that there is no panicking code"),
     ("fmt.rs", "self.memory.get_mut(self.length)", "inlined where the buffer is known to be long enough"),
     ("fmt.rs", "args.next()", "each template has its arguments; written so that there is no panicking code"),
@@ -60,7 +56,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("options.rs", "arguments.get_mut(directories)", NO_PANIC),
     ("options.rs", "arguments.get(..directories)", NO_PANIC),
     ("policy.rs", "path.split_at_mut_checked(last)", NO_PANIC),
-    ("memory.rs", "pid == self.target", OF_ANOTHER),
     ("memory.rs", "error.is(Errno::EFAULT) && can_read_itself", OTHER_MEMORY),
     ("memory.rs", "file_error.is(Errno::EIO)", OTHER_MEMORY),
     ("memory.rs", "can_read_itself(read_file)", OTHER_MEMORY),
