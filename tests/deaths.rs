@@ -6,7 +6,8 @@
 mod common;
 mod inject;
 
-use std::io::Read;
+use std::collections::HashMap;
+use std::io::{IoSlice, IoSliceMut, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -15,6 +16,8 @@ use inject::cases::{self, Case, Run};
 use inject::{Action, End, GRACE, Gate, Moment, Role, Side, Until, When};
 use nix::libc;
 use nix::sys::signal::Signal;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::unistd::Pid;
 
 /// The result of a signal.
 enum Verdict {
@@ -568,5 +571,65 @@ fn ctrl_c_leaves_nothing_behind() {
         let status = parent.wait().expect("the parent");
         assert!(took < GRACE, "{took:?} until all had ended:\n{said}");
         assert_eq!(status.signal(), Some(libc::SIGINT), "{said}");
+    }
+}
+
+// ---- A call that comes again
+
+/// The directory was made for a call which then went away, and is there when it comes again. If anything of the call is
+/// another, the directory is not the one that it asked for.
+#[test]
+fn a_call_that_comes_again_gets_its_answer_and_any_other_call_does_not() {
+    type Pids = HashMap<Role, Pid>;
+    type Forge = fn(&mut libc::seccomp_notif, &Pids);
+    /// Changes the last byte of the path in the target's memory.
+    fn rename(notif: &libc::seccomp_notif, pids: &Pids, byte: u8) {
+        let (target, mut path) = (pids[&Role::Target], [0; 64]);
+        let mut remote = RemoteIoVec { base: notif.data.args[0] as usize, len: path.len() };
+        process_vm_readv(target, &mut [IoSliceMut::new(&mut path)], &[remote]).expect("a path");
+        remote.base += path.iter().position(|byte| *byte == 0).expect("its end") - 1;
+        remote.len = 1;
+        process_vm_writev(target, &[IoSlice::new(&[byte])], &[remote]).expect("a byte");
+    }
+    if inject::skipped() {
+        return;
+    }
+    let forgeries: [(&str, bool, Forge); 5] = [
+        ("the same", true, |_, _| ()),
+        // The tracer has a copy of the target's memory.
+        ("another process", false, |notif, pids| {
+            notif.pid = pids[&Role::Tracer].as_raw().cast_unsigned();
+        }),
+        ("another mode", false, |notif, _| notif.data.args[1] = 0o700),
+        ("another path of this length", false, |notif, pids| rename(notif, pids, b'y')),
+        ("a shorter path", false, |notif, pids| rename(notif, pids, 0)),
+    ];
+    for (what, is_same, forge) in forgeries {
+        let directory = cases::directory();
+        let path = directory.path().join("x");
+        std::fs::create_dir(directory.path().join("y")).unwrap();
+        let rules = vec![
+            (
+                When::Once(Moment::new(Role::Tracer, "ioctl(SEND)", 1, Side::Entry)),
+                Action::StopAndContinue(Role::Target),
+            ),
+            (
+                When::Once(Moment::new(Role::Tracer, "ioctl(RECV)", 2, Side::Exit)),
+                Action::Forge(forge),
+            ),
+        ];
+        // The answer comes after the call has gone away, however long that takes.
+        let gates = vec![Gate {
+            hold: Moment::new(Role::Tracer, "ioctl(SEND)", 1, Side::Entry),
+            until: Until::Reached(Moment::new(Role::Target, "mkdir", 1, Side::Exit)),
+        }];
+        let script = inject::Script { gates, rules };
+        let arguments = [std::ffi::OsStr::new("-K"), path.as_os_str()];
+        let outcome = inject::run(common::image(), &arguments, &script);
+        let [out, err] = [&outcome.out, &outcome.err].map(|it| String::from_utf8_lossy(it));
+        let said = format!("{out}{err}");
+        assert_eq!((&*outcome.done, outcome.forced), (&[1, 1][..], false), "{what}: {said}");
+        let answer = if is_same { "SUCCESS" } else { "mkdir: File exists\n" };
+        assert!(said.contains(&format!("Target process: {answer}")), "{what}: {said}");
     }
 }

@@ -423,12 +423,21 @@ fn a_mapping_that_was_not_made_is_told() {
     if inject::skipped() {
         return;
     }
-    let mmap = Moment::new(Role::Tracer, "mmap", 1, Side::Entry);
-    let run = cases::one_path(&[], 0, vec![])
-        .run(common::image(), &[(When::Once(mmap), Action::Return(0))]);
-    assert!(!run.outcome.hung && run.outcome.left.is_empty(), "{}", run.output());
-    assert_eq!((run.outcome.status(), &*run.outcome.done), (77, &[1][..]), "{}", run.output());
-    let lines = "Tracer: mmap: Function not implemented\n\
-        a sandbox does not allow a call that this program needs\n";
-    assert!(run.output().contains(lines), "{}", run.output());
+    // The tracer's is for a path; the target's for a line that is longer than its buffer.
+    let long = format!("/{}", "x".repeat(1000));
+    for (role, path) in [(Role::Tracer, "/x"), (Role::Target, &*long)] {
+        let mmap = Moment::new(role, "mmap", 1, Side::Entry);
+        let rules = vec![(When::Once(mmap), Action::Return(0))];
+        let script = Script { rules, ..Script::default() };
+        let outcome = inject::run(common::image(), &["-K", path].map(OsStr::new), &script);
+        assert!(!outcome.hung && outcome.left.is_empty(), "{outcome:#?}");
+        assert_eq!((outcome.status(), &*outcome.done), (77, &[1][..]), "{outcome:#?}");
+        let err = String::from_utf8_lossy(&outcome.err);
+        let lines = format!(
+            "{}mmap: Function not implemented\n\
+             a sandbox does not allow a call that this program needs\n",
+            role.prefix()
+        );
+        assert!(err.contains(&lines), "{err}");
+    }
 }

@@ -695,6 +695,24 @@ fn the_first_process_waits_for_the_console_when_it_fails() {
     );
 }
 
+/// If it is a background job, it would try for ever (see the next test).
+#[test]
+fn the_first_process_does_not_wait_if_it_cannot_block_signals() {
+    let what = "the first process without rt_sigprocmask";
+    let refuse = forbidding(libc::SYS_rt_sigprocmask, libc::EPERM);
+    let environment = both(first_of_a_pid_namespace(), both(kill_if_it_drains(), refuse));
+    if !is_possible(what, &environment) {
+        return;
+    }
+    let outcome = run_in(&environment, image(), &["/etc/c"]).finish();
+    assert_eq!(outcome.ended, Ended::Status(77), "{outcome:#?}");
+    assert_eq!(
+        outcome.err(),
+        "Parent: rt_sigprocmask: Operation not permitted\n\
+         a sandbox does not allow a call that this program needs\n"
+    );
+}
+
 /// The terminal stops a background job that waits for it. The first process of a PID namespace cannot be stopped: its call
 /// would be restarted for ever.
 #[test]

@@ -791,6 +791,73 @@ fn says_nothing_false(outcome: &inject::Outcome, expected: &[u8]) -> Result<(), 
     if expected.starts_with(&outcome.out) { Ok(()) } else { Err("a false line".into()) }
 }
 
+/// Answers that the kernel took, but whose call was interrupted just then: the child does not get them, and calls once more.
+/// Here they are not sent, and the child is stopped and continued.
+fn lost(sends: std::ops::RangeInclusive<usize>) -> Vec<(When, Action)> {
+    let both = |nth| {
+        let send = When::Once(Moment::new(Role::Parent, "ioctl(SEND)", nth, Side::Entry));
+        [(send.clone(), Action::Return(0)), (send, Action::StopAndContinue(Role::Target))]
+    };
+    sends.flat_map(both).collect()
+}
+
+#[test]
+fn an_answer_that_the_child_did_not_get_is_given_again() {
+    if inject::skipped() || !is_free() {
+        return;
+    }
+    let expected = clean().out;
+    let outcome = run(&lost(1..=1));
+    assert_eq!(outcome.done, [1; 2], "{outcome:#?}");
+    assert_eq!((outcome.out.clone(), outcome.status()), (expected, 0), "{outcome:#?}");
+}
+
+/// A child that is stopped again and again is not waited for for ever.
+#[test]
+fn after_twenty_answers_that_the_child_did_not_get_no_more_is_given() {
+    if inject::skipped() || !is_free() {
+        return;
+    }
+    let outcome = run(&lost(1..=21));
+    assert!(!outcome.hung && outcome.left.is_empty(), "{outcome:#?}");
+    assert_eq!(outcome.done, [1; 42], "{outcome:#?}");
+    let lines = Lines::read(&String::from_utf8_lossy(&outcome.out)).unwrap();
+    lines.are_consistent().unwrap_or_else(|why| panic!("{why}: {lines:#?}"));
+    assert_eq!(lines.failed(), ["send"], "{lines:#?}");
+    assert_eq!(outcome.status(), 77, "{lines:#?}");
+}
+
+/// As if the probe had been stopped while the kernel put the descriptor into the child: the call that is made once more finds
+/// that it is being done.
+#[test]
+fn a_descriptor_that_is_being_given_is_not_given_twice() {
+    if inject::skipped() || !is_free() {
+        return;
+    }
+    let expected = clean().out;
+    let give = Moment::new(Role::Parent, "ioctl(ADDFD)", 2, Side::Exit);
+    let outcome = run(&[(When::Once(give), Action::Return(-i64::from(EINPROGRESS)))]);
+    assert_eq!(outcome.done, [1], "{outcome:#?}");
+    assert_eq!((outcome.out.clone(), outcome.status()), (expected, 0), "{outcome:#?}");
+}
+
+#[test]
+fn a_process_that_does_not_end_when_it_fetches_a_descriptor_is_no_answer() {
+    if inject::skipped() || !is_free() {
+        return;
+    }
+    let expected = clean().out;
+    let fetch = Moment::new(Role::FifthChild, "pidfd_getfd", 1, Side::Exit);
+    let outcome = run(&[(When::Once(fetch), Action::Wait)]);
+    assert_eq!(outcome.done, [1], "{outcome:#?}");
+    assert!(!outcome.hung && outcome.left.is_empty(), "{outcome:#?}");
+    assert_eq!(outcome.ends[&Role::FifthChild], End::Killed(Signal::SIGKILL), "{outcome:#?}");
+    let err = String::from_utf8_lossy(&outcome.err);
+    assert_eq!(err, format!("Parent: wait4: {}\n", text(EAGAIN)), "{outcome:#?}");
+    assert_eq!(outcome.status(), 1);
+    says_nothing_false(&outcome, &expected).unwrap();
+}
+
 #[test]
 fn if_a_process_is_killed_nothing_is_left_and_nothing_false_is_said() {
     let kill = |victim| Action::Signal(victim, Signal::SIGKILL);

@@ -430,3 +430,22 @@ fn an_address_where_nothing_is_is_told_from_a_way_that_is_closed() {
         assert!(!said.contains(SANDBOX) && !said.contains(MEMORY), "{said}");
     }
 }
+
+/// To find out which of the two it is, the tracer reads its own memory, by its PID. Without that it takes the other way.
+#[test]
+fn a_tracer_that_cannot_ask_for_its_pid_uses_the_other_way() {
+    if inject::skipped() {
+        return;
+    }
+    // The first one is for its first line.
+    let getpid = inject::Moment::new(Role::Tracer, "getpid", 2, inject::Side::Entry);
+    let rules = [
+        (When::Each("process_vm_readv"), Action::Return(-i64::from(EFAULT))),
+        (When::Once(getpid), Action::Return(-i64::from(EPERM))),
+    ];
+    let case = cases::one_path(&[], 0, vec![]);
+    let run = case.run(common::image(), &rules);
+    let made = case.made(run.directory.path());
+    run.completed(&case, &made).unwrap_or_else(|why| panic!("{why}: {}", run.output()));
+    assert_eq!(run.outcome.done.last(), Some(&1), "{}", run.output());
+}

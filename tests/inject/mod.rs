@@ -179,7 +179,7 @@ pub struct Gate {
 /// What the injector does.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// The call is not made; it returns this value.
+    /// The call is not made; it returns this value. After a call: it was made, and returns this value instead.
     Return(i64),
     /// The call does not return: its process waits until a signal interrupts it (EINTR).
     Wait,
@@ -187,6 +187,8 @@ pub enum Action {
     Shorten(u64),
     /// After the call, writes these bytes to the address in its third argument.
     Fill(&'static [u8]),
+    /// After the call that received a notification: changes it, or what is in the memory of the processes.
+    Forge(fn(&mut libc::seccomp_notif, &HashMap<Role, Pid>)),
     Signal(Role, Signal),
     /// SIGSTOP, and SIGCONT after nothing more happens.
     StopAndContinue(Role),
@@ -664,6 +666,13 @@ impl Run<'_> {
                 continue;
             }
             let done = match *action {
+                Action::Return(result) if moment.side == Side::Exit => {
+                    registers::set_result(pid, result);
+                    let calls = &mut self.outcome.calls;
+                    let seen = calls.iter_mut().find(|seen| seen.call == moment.call).unwrap();
+                    (seen.result, seen.injected) = (Some(result), true);
+                    true
+                }
                 Action::Return(result) => {
                     registers::set_number(pid, registers::HARMLESS);
                     self.processes.get_mut(&pid).unwrap().returns = Some(result);
@@ -678,6 +687,22 @@ impl Run<'_> {
                     let third = registers::read(pid).map_or(0, |state| state.arguments[2]);
                     let remote = [RemoteIoVec { base: third as usize, len: bytes.len() }];
                     process_vm_writev(pid, &[IoSlice::new(bytes)], &remote) == Ok(bytes.len())
+                }
+                Action::Forge(change) => {
+                    let third = registers::read(pid).map_or(0, |state| state.arguments[2]);
+                    let mut bytes = [0_u8; size_of::<libc::seccomp_notif>()];
+                    let remote = [RemoteIoVec { base: third as usize, len: bytes.len() }];
+                    let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &remote);
+                    // SAFETY: any bytes are a value of this structure, and so many are there.
+                    let mut notif =
+                        unsafe { bytes.as_ptr().cast::<libc::seccomp_notif>().read_unaligned() };
+                    change(&mut notif, &self.outcome.pids);
+                    // SAFETY: as above; it has no padding.
+                    unsafe {
+                        bytes.as_mut_ptr().cast::<libc::seccomp_notif>().write_unaligned(notif)
+                    };
+                    let written = process_vm_writev(pid, &[IoSlice::new(&bytes)], &remote);
+                    read == Ok(bytes.len()) && written == read
                 }
                 Action::Signal(victim, signal) => self.signal(victim, signal),
                 Action::StopAndContinue(victim) => {
