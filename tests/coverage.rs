@@ -57,7 +57,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("options.rs", "arguments.get(..directories)", NO_PANIC),
     ("policy.rs", "path.split_at_mut_checked(last)", NO_PANIC),
     ("memory.rs", "error.is(Errno::EFAULT) && can_read_itself", OTHER_MEMORY),
-    ("memory.rs", "file_error.is(Errno::EIO)", OTHER_MEMORY),
+    ("memory.rs", "file_error.is(Errno::EIO)", "made by the compiler: it asks once more where the error is known to be ENOTDIR"),
     ("memory.rs", "can_read_itself(read_file)", OTHER_MEMORY),
     ("tracer.rs", "read < length", OTHER_MEMORY),
     ("tracer.rs", "Ok(Path::Unreadable(Errno::ENAMETOOLONG))", OTHER_MEMORY),
