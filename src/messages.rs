@@ -91,12 +91,12 @@ texts! {
 usage: seccomp-notify-min [options] DIR...
 
 Shows seccomp user notification: a target calls mkdir for each DIR, a tracer
-answers. It makes a DIR only below /tmp, and ends after /bye.
+answers, makes a DIR only below /tmp, and ends after /bye.
 
  -b COUNT       measure: make each call COUNT times
  -c             let a DIR elsewhere through to the kernel
  -d SECS        wait SECS seconds before each answer
- -f e, -f t     add a second filter: errno (wins), trace (loses)
+ -f e, -f t     add a second filter: e fails the call, t traces it
  -K             wait for the tracer, do not kill it
  -p             probe what works here; takes no DIR
  -w             only a fatal signal interrupts the call

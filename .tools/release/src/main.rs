@@ -16,6 +16,7 @@ mod pages;
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -96,6 +97,18 @@ fn main() -> Result<()> {
                 &format!("completions/{name}"),
                 read(&project.join("completions").join(&name))?,
             );
+        }
+        // What the pages copy from, with the permission to execute.
+        for folder in ["docs/deployment", "docs/packaging"] {
+            for name in files(&project, folder)? {
+                let path = project.join(&name);
+                let bytes = read(&path)?;
+                if fs::metadata(&path)?.permissions().mode() & 0o111 == 0 {
+                    archive.file(&name, bytes);
+                } else {
+                    archive.program(&name, bytes);
+                }
+            }
         }
         for (name, text) in licenses::linked_in(&metadata, package, &toolchain)? {
             archive.file(&format!("licenses/{name}"), text);
@@ -201,6 +214,22 @@ fn metadata(toolchain: &Toolchain, project: &Path) -> Result<Metadata> {
         .other_options(["--locked".to_owned()])
         .exec()
         .context("cargo metadata")
+}
+
+/// All files in a folder of the project and in those below it, by their paths from the project.
+fn files(project: &Path, folder: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(project.join(folder)).context(folder.to_owned())? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().ok().context("a name in UTF-8")?;
+        let path = format!("{folder}/{name}");
+        if entry.file_type()?.is_dir() {
+            found.extend(files(project, &path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
