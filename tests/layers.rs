@@ -84,7 +84,11 @@ fn used(code: &str) -> BTreeSet<String> {
                 .collect()
         };
         let Some(list) = rest.strip_prefix('{') else {
-            used.insert(word(rest));
+            let name = word(rest);
+            // A macro is of the crate, and of no module.
+            if !rest[name.len()..].starts_with('!') {
+                used.insert(name);
+            }
             continue;
         };
         let (mut depth, mut start) = (0, 0);
@@ -116,6 +120,7 @@ fn a_list_of_uses_is_read_to_its_end() {
         ["a", "b", "e", "g"]
     );
     assert_eq!(names("let x = crate::a::B;"), ["a"]);
+    assert_eq!(names("$crate::a!(b)"), [""; 0]);
 }
 
 #[test]
