@@ -50,24 +50,6 @@ fn each_command_of_the_pages_is_a_recipe_that_a_test_runs() {
     }
 }
 
-#[test]
-fn the_links_of_the_pages_have_a_target() {
-    for (page, _) in RECIPES {
-        let folder = host::project().join("docs");
-        let text = read(page);
-        let targets: Vec<_> =
-            text.split("](").skip(1).map(|rest| rest.split_once(')').expect("its end").0).collect();
-        assert!(!targets.is_empty(), "{page}");
-        for target in targets {
-            let (file, part) = target.split_once('#').unwrap_or((target, ""));
-            assert!(folder.join(file).exists(), "{page}: {target}");
-            let title = part.replace('-', " ").to_lowercase();
-            let has = |line: &str| line.trim_start_matches('#').trim().to_lowercase() == title;
-            assert!(part.is_empty() || text.lines().any(has), "{page}: {target}");
-        }
-    }
-}
-
 /// Compares a part of docs/packaging.md with what a test found, or writes it there.
 pub fn part(name: &str, found: &str) {
     let page = read(PACKAGING);
