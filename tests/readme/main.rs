@@ -218,6 +218,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "takes long; it is run by whoever changes the source",
     ),
     ("cargo test --test release -- --ignored", "takes long; it is run before a release"),
+    (
+        "cargo test --test kernels -- --ignored s390x::6.1::",
+        ".ci/run runs the kernels of all machines",
+    ),
     ("export KERNEL=/boot/vmlinuz-…", "tests/kernels takes the kernels of Debian's packages"),
     ("kill -INT", "the test of the recipe sends the signal"),
     ("man ./seccomp-notify-min.1", "tests/manual.rs asks mandoc and groff about the page"),
