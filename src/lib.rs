@@ -36,7 +36,7 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
 #![warn(clippy::pedantic, clippy::undocumented_unsafe_blocks)]
-// The kernel's words have 64 bits and a sign or none as each call likes: casts between them lose nothing
+// The kernel's words have 32 or 64 bits, and a sign or none as each call likes: casts to them lose nothing
 // that a call looks at. `inline` stands only where it was measured.
 #![allow(
     clippy::cast_possible_truncation,

@@ -69,7 +69,7 @@ impl Memory {
         };
         match read_file(pid, buffer, address) {
             Err(file_error) if is_missing(file_error) => Err(error),
-            // EINVAL: the address is in the kernel's half, and so a negative offset.
+            // EINVAL: the address is in the kernel's half of 64 bits, and so a negative offset.
             Err(file_error)
                 if (file_error.is(Errno::EIO) || file_error.is(Errno::EINVAL))
                     && can_read_itself(read_file) =>

@@ -62,13 +62,19 @@ const fn list<const LENGTH: usize>(names: &[(u16, &str)]) -> [u8; LENGTH] {
 macro_rules! call_names {
     ($($name:literal $number:ident)*) => { &[
         of(arch::FORK), of(arch::NOTIFIED), of(arch::CLOCK_GETTIME), of(arch::MMAP), of(arch::NANOSLEEP), of(arch::PPOLL),
-        $((nr::$number as u16, $name)),*
+        $(entry(nr::$number, $name)),*
     ] };
 }
 
 /// The name of a call of this architecture.
 const fn of(call: SystemCall) -> (u16, &'static str) {
-    (call.number as u16, call.name)
+    entry(call.number, call.name)
+}
+
+/// The name of the call with this number.
+const fn entry(number: u32, name: &'static str) -> (u16, &'static str) {
+    assert!(number < 1 << 15, "an error has 15 bits for the call");
+    (number as u16, name)
 }
 
 /// Those of the calls whose failure is told.

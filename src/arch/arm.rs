@@ -1,5 +1,5 @@
 //! armv7, in its EABI, which the kernel calls arm. The code may be of the ARM or of the Thumb instruction set.
-//! (The older ABI, OABI, has the same audit number; a kernel that has it has no seccomp.)
+//! (The older ABI, OABI, has the same audit number; a kernel that has it has no seccomp filters.)
 
 use crate::abi::{SignalHandler, kernel_sigaction, kernel_sigset_t};
 
@@ -23,7 +23,8 @@ pub fn pread_offset(offset: u64) -> [usize; 3] {
     [0, offset as usize, (offset >> u32::BITS) as usize]
 }
 
-/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 8-aligned.
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned; a
+/// function needs 8.
 #[macro_export]
 macro_rules! start_with {
     ($entry:path) => {

@@ -12,7 +12,7 @@ pub use words64::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_PPC64LE;
 
-/// The trap. The one of the crate `syscalls` needs a compiler that is not stable, and does not say that the kernel
+/// The trap; `asm!` is stable for it from Rust 1.95 on. The one of the crate `syscalls` needs a compiler that is not stable, and does not say that the kernel
 /// changes `ctr` and `xer`.
 pub mod trap {
     use core::arch::asm;

@@ -62,7 +62,7 @@ macro_rules! start_with {
     };
 }
 
-/// The disposition that calls `handler`, or the default one. Before Linux 5.17 the kernel puts the code that returns from
+/// The disposition that calls `handler`, or the default one. Before Linux 5.14 the kernel puts the code that returns from
 /// a handler on the stack, so the program supplies it (`SA_RESTORER`, `asm/signal.h`).
 #[must_use]
 pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {

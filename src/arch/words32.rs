@@ -1,7 +1,8 @@
 //! What the architectures with words of 32 bits have in common.
 //!
 //! Their first calls that take or return times have 32 bits for the seconds, which is too little from the year 2038 on, and a
-//! kernel may lack them. The calls with 64 bits are in Linux 5.1 and later (`asm-generic/unistd.h`).
+//! kernel may lack them. The calls with 64 bits are in Linux 5.1 and later (`asm-generic/unistd.h`). `setitimer` has
+//! its first form only, and every kernel has it.
 
 use super::super::SystemCall;
 use crate::abi::{CLOCK_MONOTONIC, nr};

@@ -88,7 +88,7 @@ pub fn ioctl_addfd(listener: Fd, add: &seccomp_notif_addfd) -> Call<'_, Fd, 3> {
 /// `int ioctl(int terminal, TCSBRK, 1)`: waits until the terminal has sent all that was written to it
 /// (`tcdrain(3)`, `TCSBRK(2const)`)
 pub fn ioctl_drain(terminal: Fd) -> Call<'static, (), 3> {
-    // SAFETY: touches no memory.
+    // SAFETY: touches no memory. Another kind of file that knows this number would find no address in 1.
     unsafe { call!(__NR_ioctl, terminal, TCSBRK, 1_usize) }
 }
 
@@ -173,7 +173,7 @@ pub fn mmap(length: usize) -> Result<Mapping> {
     if arch::MMAP_TAKES_ADDRESS {
         args = [block.as_ptr().word(), 0, 0, 0, 0, 0];
     }
-    // SAFETY: the kernel chooses an address where nothing is mapped.
+    // SAFETY: the kernel chooses an address where nothing is mapped. It reads `block` if it takes its address.
     let address: usize = unsafe { six_args(number, args) }?;
     if address == 0 {
         // A sandbox says that the call succeeded, and has not made it.
@@ -251,6 +251,7 @@ pub fn pread(fd: Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 /// As `process_vm_readv(2)`.
 pub fn process_vm_readv(pid: Pid, buffer: &mut [u8], address: u64) -> Result<usize> {
     let local = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() as _ };
+    // A program of 32 bits kills calls of 64 bits by its filter, so an address of its target has 32 bits.
     let remote = iovec { iov_base: address as *mut _, iov_len: buffer.len() as _ };
     let args = [pid.word(), (&raw const local).word(), 1, (&raw const remote).word(), 1, 0];
     // SAFETY: writes within `buffer`. `address` is only read, and the kernel looks whether it can be.

@@ -44,6 +44,7 @@ impl Argument for Fd {
 
 impl Argument for Pid {
     fn word(self) -> usize {
+        // As for `Fd`.
         self.0 as usize
     }
 }

@@ -12,7 +12,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 
 /// A system call that failed: which one, and why.
 ///
-/// Both are in one word, the call's number in the upper half: so the results of all functions travel in
+/// Both are in one word, the call's number in 15 bits of the upper half: so the results of all functions travel in
 /// registers. With two fields they would go through memory, which would make the code a third larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(NonZero<u32>);

@@ -45,8 +45,10 @@ impl Emulator {
     pub fn find(host: &'static Host) -> Result<Self, String> {
         host::install(&[host.qemu_package])?;
         let mut program = PathBuf::from(host.qemu[0]);
+        // Without the program, which another package may have by now, the machine is skipped.
+        let installed = version(&program)?;
         if let Some((since, suite)) = host.qemu_since
-            && version(&program)? < since
+            && installed < since
         {
             let ours = host::checked(
                 Command::new("dpkg").arg("--print-architecture"),
@@ -62,8 +64,9 @@ impl Emulator {
             version(&program)?;
         }
         let firmware = host.firmware.as_ref().map(|firmware| {
-            let ours = Index::open(firmware.suite, "amd64")?;
-            packages::unpack(&ours.fetch(firmware.package)?, firmware.file)
+            // The package is the same for all architectures.
+            let index = Index::open(firmware.suite, "amd64")?;
+            packages::unpack(&index.fetch(firmware.package)?, firmware.file)
         });
         Ok(Self { host, program, firmware: firmware.transpose()?, more: Vec::new() })
     }
@@ -78,7 +81,7 @@ impl Emulator {
     /// kernel's command line.
     ///
     /// On a busy host an emulated kernel may hang, or panic because of a missing timer interrupt, before it starts the first
-    /// process. Then nothing was tested, and the machine is booted a second time; a message says so. `alive` is the beginning of
+    /// process. Then nothing was tested, and the machine is booted a second time; a message says so. `alive` is a text of
     /// the first process's output.
     pub fn boot(
         &self,
@@ -127,11 +130,12 @@ impl Emulator {
 
 /// The major version of a qemu.
 fn version(qemu: &PathBuf) -> Result<u32, String> {
-    // "QEMU emulator version 7.2.22 (Debian …)".
+    // "QEMU emulator version 7.2.22 (Debian …)", or the kernel's "6.1.176".
     let said = host::checked(Command::new(qemu).arg("--version"), Duration::from_secs(20))?;
     let said = String::from_utf8_lossy(&said).into_owned();
-    let version = said.split_once("version ").and_then(|(_, version)| version.split_once('.'));
-    version.and_then(|(major, _)| major.parse().ok()).ok_or(format!("no version: {said}"))
+    let version = said.split_once("version ").map_or(said.as_str(), |(_, version)| version);
+    let major = version.split('.').next().and_then(|major| major.trim().parse().ok());
+    major.ok_or(format!("{}: no version: {said}", qemu.display()))
 }
 
 /// Runs a machine to its end, and returns the output of its console. An error contains it too.

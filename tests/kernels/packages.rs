@@ -60,7 +60,7 @@ impl Index {
         write("sources.list", &sources)?;
 
         let updated = host::download(index.apt("apt-get").args(["-qq", "update"]));
-        if index.names("busybox-static").is_ok_and(|names| names.is_empty()) {
+        if index.names("").is_ok_and(|names| names.is_empty()) {
             let reason = updated.err().unwrap_or_else(|| "it is empty".into());
             let reason = reason.split_once("E: ").map_or(reason.as_str(), |(_, error)| error);
             let reason = reason.lines().next().unwrap_or_default();
@@ -137,7 +137,7 @@ impl Index {
     }
 }
 
-/// An error message of apt without the mirror's name: README.md may show the message, and the mirror is private to the host.
+/// An error message of apt without the mirror's name: docs/tested-on.md may show the message, and the mirror is private to the host.
 pub fn without_mirror(complaint: &str) -> String {
     let shown = complaint.split("[IP:").enumerate().map(|(i, part)| {
         let rest = if i == 0 { Some(part) } else { part.split_once(']').map(|(_, rest)| rest) };

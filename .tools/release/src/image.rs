@@ -1,4 +1,4 @@
-//! Builds the program for a release: as `cargo build --release` does, and a second time with symbols. Neither file
+//! Builds the program for a release: as `cargo build --release` does, but for an architecture's own flags, and a second time with symbols. Neither file
 //! contains a path of the machine that builds it.
 
 use std::env;
@@ -75,7 +75,8 @@ pub struct Toolchain {
     llvm: String,
 }
 
-/// The beginnings of the variables of cargo and rustc that the build may see: they say where files are, not how to build.
+/// The beginnings of the variables of cargo and rustc that the build may see: they say where files are, or which tools are
+/// used.
 const MAY_PASS: &[&str] = &[
     "CARGO_HOME",
     "CARGO_HTTP_",
@@ -113,11 +114,15 @@ impl Toolchain {
         })
     }
 
+    /// Whether the toolchain has `core` for `architecture`.
+    fn has_target(&self, architecture: &Architecture) -> bool {
+        self.sysroot.join("lib/rustlib").join(architecture.triple).join("lib").is_dir()
+    }
+
     /// Why the toolchain cannot build for `architecture`; `None` if it can.
     pub fn cannot_build(&self, architecture: &Architecture, build_std: bool) -> Option<String> {
         let triple = architecture.triple;
-        let libraries = self.sysroot.join("lib/rustlib").join(triple).join("lib");
-        if libraries.is_dir() {
+        if self.has_target(architecture) {
             return None;
         }
         if !build_std {
@@ -217,7 +222,7 @@ impl Toolchain {
             .args(["build", "--quiet", "--locked", "--bin", NAME, "--profile", profile])
             .args(["--target", triple, "--target-dir"])
             .arg(&target);
-        if build_std {
+        if build_std && !self.has_target(architecture) {
             cargo.arg("-Zbuild-std=core,compiler_builtins");
         }
         let status = cargo.stdin(Stdio::null()).status().context("cargo")?;
@@ -229,7 +234,16 @@ impl Toolchain {
     }
 
     /// The text of BUILD.txt: how to make the same bytes again.
-    pub fn recipe(&self, architecture: &Architecture, version: &str, source: &str) -> String {
+    pub fn recipe(
+        &self,
+        architecture: &Architecture,
+        build_std: bool,
+        version: &str,
+        source: &str,
+    ) -> String {
+        let builds_core = build_std && !self.has_target(architecture);
+        let (before, after) =
+            if builds_core { ("RUSTC_BOOTSTRAP=1 ", " --build-std") } else { ("", "") };
         let Self { version: compiler, llvm, .. } = self;
         let Architecture { name, triple, .. } = architecture;
         format!(
@@ -238,7 +252,7 @@ impl Toolchain {
              \n\
              The source is {source},\n\
              with this compiler, these bytes are made again by\n\
-             \n    cargo run --manifest-path .tools/release/Cargo.toml -- --arch {name}\n\
+             \n    {before}cargo run --manifest-path .tools/release/Cargo.toml -- --arch {name}{after}\n\
              \n\
              {NAME}.debug is the same program with symbols, for debuggers; its source is expected in\n\
              /usr/src/{NAME}-{version}. SHA256SUMS is for sha256sum -c.\n"

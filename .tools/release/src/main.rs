@@ -123,7 +123,10 @@ fn main() -> Result<()> {
         for (name, text) in pages.iter().zip(texts) {
             archive.file(name, text.into_bytes());
         }
-        archive.file("BUILD.txt", toolchain.recipe(architecture, &version, &source).into_bytes());
+        archive.file(
+            "BUILD.txt",
+            toolchain.recipe(architecture, options.build_std, &version, &source).into_bytes(),
+        );
         let name = format!("{folder}.tar.gz");
         let bytes = archive.finish()?;
         write(&out.join(&name), &bytes)?;
