@@ -1,5 +1,5 @@
 //! The architectures, and how the images for each are built. .tools/release builds the program, which is taken out of the archive
-//! that users get. The compiler is the toolchain's own, if that has the target or rustup can add it, and otherwise Debian's. That
+//! that users get. The compiler is the toolchain's own, if that has the target, and otherwise Debian's. That
 //! one builds `core` first, for which it must be allowed what is not stable; then it builds the program as for any user.
 
 use std::env;
@@ -166,7 +166,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &AMD64,
         wider_host: None,
         foreign: Ok("i386"),
-        budget: 21_330,
+        budget: 21_350,
     },
     Architecture {
         name: "i686",
@@ -175,7 +175,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &I386,
         wider_host: Some(&AMD64),
         foreign: Err("a kernel of 32 bits runs no program of 64 bits"),
-        budget: 23_580,
+        budget: 23_700,
     },
     Architecture {
         name: "aarch64",
@@ -184,7 +184,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &ARM64,
         wider_host: None,
         foreign: Ok("armhf"),
-        budget: 22_890,
+        budget: 22_930,
     },
     Architecture {
         name: "armv7",
@@ -204,7 +204,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         foreign: Err(
             "Debian's riscv64 kernels are built without CONFIG_COMPAT: one of 32 bits is no program to them",
         ),
-        budget: 20_760,
+        budget: 20_800,
     },
     Architecture {
         name: "loongarch64",
@@ -213,7 +213,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &LOONG64,
         wider_host: None,
         foreign: Err("this architecture has no ABI of 32 bits"),
-        budget: 26_000,
+        budget: 26_150,
     },
     Architecture {
         name: "s390x",
@@ -222,7 +222,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &S390X,
         wider_host: None,
         foreign: Err("Debian has no programs of 31 bits"),
-        budget: 23_820,
+        budget: 23_860,
     },
     Architecture {
         name: "ppc64le",
@@ -231,7 +231,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
         host: &PPC64EL,
         wider_host: None,
         foreign: Err("a little-endian kernel of this architecture runs no program of 32 bits"),
-        budget: 29_250,
+        budget: 29_290,
     },
 ];
 
@@ -293,14 +293,8 @@ impl Toolchain {
                 .map(|said| String::from_utf8_lossy(&said).trim().to_owned())
         };
         let targets = Path::new(&ask(&["--print", "sysroot"])?).join("lib/rustlib");
-        let has_target = || targets.join(architecture.triple).join("lib").is_dir();
-        if !has_target() {
-            let mut rustup = Command::new("rustup");
-            rustup.args(["target", "add", architecture.triple]).current_dir(host::project());
-            // Without rustup, or where it cannot fetch, there is another way.
-            let _ = host::download(without_ours(&mut rustup));
-        }
-        if has_target() {
+        // rustup is not asked for a missing target: the toolchain in use must not change while tests run.
+        if targets.join(architecture.triple).join("lib").is_dir() {
             return Ok(Self::Own);
         }
         let version = ask(&["-vV"])?;

@@ -89,8 +89,15 @@ impl Matrix {
                     passed += 1;
                     continue;
                 };
-                let other = format!("{}: {other}", row.replace('_', " "));
+                // What keeps a machine away is the same for all its cases, and told once.
+                let all = self
+                    .rows
+                    .iter()
+                    .all(|row| self.other_than_passed(column, row).as_ref() == Some(&other));
+                let case = if all { "all cases".into() } else { row.replace('_', " ") };
+                let other = format!("{case}: {other}");
                 match others.iter_mut().find(|(known, _)| *known == other) {
+                    Some((_, columns)) if columns.last() == Some(&column.as_str()) => {}
                     Some((_, columns)) => columns.push(column),
                     None => others.push((other, vec![column])),
                 }
