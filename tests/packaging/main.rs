@@ -45,8 +45,10 @@ fn shell(folder: &Path, script: &str, variables: &[(&str, &str)]) -> Result<Stri
         }
     }
     shell.args(["-euc", &format!("exec 2>&1\n{script}")]).current_dir(folder);
-    // A build script that is compiled for coverage would leave its counts in the folder.
+    // lintian leaves temporary files behind; a build script that is compiled for coverage leaves its counts in the folder.
+    let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
     shell
+        .env("TMPDIR", temporary.path())
         .env("LLVM_PROFILE_FILE", "/dev/null")
         .env("LC_ALL", "C.UTF-8")
         .envs(variables.iter().copied());
