@@ -7,11 +7,11 @@
 //!
 //! # The kept descriptor
 //!
-//! To open and close /proc/PID/mem for one read costs more than `process_vm_readv(2)`; to read it while it is open
-//! costs less. So the first read is by `process_vm_readv(2)`; the second one opens the file and keeps it. The descriptor stands
-//! for the address space that the target had when it was opened. When the target executes another program or
-//! ends, that address space is gone, and a read returns 0 bytes. The target shares its address space with no
-//! other process. The file of any other process is not kept.
+//! To open and close /proc/PID/mem for one read costs more than `process_vm_readv(2)`; to read it while it is
+//! open costs less. So the first read is by `process_vm_readv(2)`; the second one opens the file and keeps it.
+//! The descriptor stands for the address space that the target had when it was opened. When the target executes
+//! another program or ends, that address space is gone, and a read returns 0 bytes. The target shares its
+//! address space with no other process. The file of any other process is not kept.
 
 use crate::abi::{O_CLOEXEC, O_RDONLY, nr};
 use crate::fmt::Buffer;

@@ -17,8 +17,9 @@ pub use words32::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_I386;
 
-/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function expects its argument on the
-/// stack, 16-aligned, and below that what a `call` leaves (System V ABI, Intel386 supplement, 2.2.2).
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function expects
+/// its argument on the stack, 16-aligned, and below that what a `call` leaves (System V ABI, Intel386
+/// supplement, 2.2.2).
 #[macro_export]
 macro_rules! start_with {
     ($entry:path) => {
@@ -28,8 +29,9 @@ macro_rules! start_with {
     };
 }
 
-/// The disposition that calls `handler`, or the default one. The kernel's vDSO has the code that returns from a handler,
-/// but the vDSO can be turned off (`vdso32=0`), so the program supplies the code (`SA_RESTORER`, `asm/signal.h`).
+/// The disposition that calls `handler`, or the default one. The kernel's vDSO has the code that returns from a
+/// handler, but the vDSO can be turned off (`vdso32=0`), so the program supplies the code (`SA_RESTORER`,
+/// `asm/signal.h`).
 #[must_use]
 pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {
     kernel_sigaction {
@@ -40,8 +42,8 @@ pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {
     }
 }
 
-/// The end of every signal handler. `rt_sigreturn` is for handlers with `SA_SIGINFO`. It finds its frame above the signal's
-/// number, which the handler has left on the stack.
+/// The end of every signal handler. `rt_sigreturn` is for handlers with `SA_SIGINFO`. It finds its frame by the
+/// stack pointer, at which the handler has left the signal's number.
 #[unsafe(naked)]
 unsafe extern "C" fn restorer() {
     naked_asm!("mov eax, {}", "int 0x80", const nr::__NR_rt_sigreturn)

@@ -12,8 +12,8 @@ pub use words64::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_PPC64LE;
 
-/// The trap; `asm!` is stable for it from Rust 1.95 on. The one of the crate `syscalls` needs a compiler that is not stable, and does not say that the kernel
-/// changes `ctr` and `xer`.
+/// The trap; `asm!` is stable for it from Rust 1.95 on. The one of the crate `syscalls` needs a compiler that
+/// is not stable, and does not say that the kernel changes `ctr` and `xer`.
 pub mod trap {
     use core::arch::asm;
 
@@ -61,9 +61,9 @@ pub mod trap {
     }
 }
 
-/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned, and its own address in r12, from
-/// which the table of contents (r2) is found. A function saves registers of its caller's in the 32 bytes above its stack
-/// pointer (64-Bit ELF V2 ABI, 2.2.2).
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned, and
+/// its own address in r12, from which the table of contents (r2) is found. A function saves registers of its
+/// caller's in the 32 bytes above its stack pointer (64-Bit ELF V2 ABI, 2.2.2).
 #[macro_export]
 macro_rules! start_with {
     ($entry:path) => {

@@ -14,7 +14,8 @@ pub use words64::*;
 /// The architecture's number in `seccomp_data` (`linux/audit.h`).
 pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_S390X;
 
-/// [`MMAP`](words64::MMAP) takes the address of its six arguments (`mmap(2)`). It is in the place of what words64.rs says.
+/// [`MMAP`](words64::MMAP) takes the address of its six arguments (`mmap(2)`). It is in the place of what
+/// words64.rs says.
 pub const MMAP_TAKES_ADDRESS: bool = true;
 
 /// The trap. The one of the crate `syscalls` needs a compiler that is not stable.
@@ -53,8 +54,8 @@ pub mod trap {
     }
 }
 
-/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function saves registers of its caller's
-/// in the 160 bytes above its stack pointer (s390x ELF ABI, 1.2.2).
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc. A function saves
+/// registers of its caller's in the 160 bytes above its stack pointer (s390x ELF ABI, 1.2.2).
 #[macro_export]
 macro_rules! start_with {
     ($entry:path) => {
@@ -62,8 +63,8 @@ macro_rules! start_with {
     };
 }
 
-/// The disposition that calls `handler`, or the default one. Before Linux 5.14 the kernel puts the code that returns from
-/// a handler on the stack, so the program supplies it (`SA_RESTORER`, `asm/signal.h`).
+/// The disposition that calls `handler`, or the default one. Before Linux 5.14 the kernel puts the code that
+/// returns from a handler on the stack, so the program supplies it (`SA_RESTORER`, `asm/signal.h`).
 #[must_use]
 pub(super) fn disposition(handler: SignalHandler) -> kernel_sigaction {
     kernel_sigaction {

@@ -1,8 +1,8 @@
 //! What the architectures with words of 32 bits have in common.
 //!
-//! Their first calls that take or return times have 32 bits for the seconds, which is too little from the year 2038 on, and a
-//! kernel may lack them. The calls with 64 bits are in Linux 5.1 and later (`asm-generic/unistd.h`). `setitimer` has
-//! its first form only, and every kernel has it.
+//! Their first calls that take or return times have 32 bits for the seconds, which is too little from the year
+//! 2038 on, and a kernel may lack them. The calls with 64 bits are in Linux 5.1 and later
+//! (`asm-generic/unistd.h`). `setitimer` has its first form only, and every kernel has it.
 
 use super::super::SystemCall;
 use crate::abi::{CLOCK_MONOTONIC, nr};
@@ -26,8 +26,8 @@ pub fn nanosleep_args(time: usize, remaining: usize) -> [usize; 4] {
     [CLOCK_MONOTONIC as usize, 0, time, remaining]
 }
 
-/// The last arguments of `pread64`: an offset of 64 bits is two words, the lower one first. The kernel does not look at the
-/// third.
+/// The last arguments of `pread64`: an offset of 64 bits is two words, the lower one first. The kernel does not
+/// look at the third.
 #[allow(dead_code)] // arm says something else
 #[must_use]
 pub fn pread_offset(offset: u64) -> [usize; 3] {

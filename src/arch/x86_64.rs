@@ -19,8 +19,8 @@ pub const AUDIT_ARCH: u32 = linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
 /// The bit in the call numbers of the x32 ABI (`asm/unistd.h`). It is in the place of what classic.rs says.
 pub const FOREIGN_BIT: Option<u32> = Some(nr::__X32_SYSCALL_BIT);
 
-/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned (System V ABI, AMD64
-/// supplement, 3.4.1). A function expects the stack as a `call` leaves it.
+/// The instructions of the entry point. The kernel enters it with the stack pointer at argc, 16-aligned (System
+/// V ABI, AMD64 supplement, 3.4.1). A function expects the stack as a `call` leaves it.
 #[macro_export]
 macro_rules! start_with {
     ($entry:path) => {

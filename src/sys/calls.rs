@@ -168,6 +168,10 @@ pub fn mmap(length: usize) -> Result<Mapping> {
     const PROTECTION: u32 = PROT_READ | PROT_WRITE;
     const FLAGS: u32 = MAP_PRIVATE | MAP_ANONYMOUS;
     let number = arch::MMAP.number;
+    // A program of 32 bits may have more memory in one piece than a slice may have.
+    if usize::BITS == 32 && length > isize::MAX as usize {
+        return Err(Error::new(number, Errno::ENOMEM));
+    }
     let mut args = [0, length, PROTECTION.word(), FLAGS.word(), NO_FD.word(), 0];
     let block = args;
     if arch::MMAP_TAKES_ADDRESS {
