@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::guests::{AMD64, ARM64, ARMHF, Guest, I386, LOONG64, PPC64EL, RISCV64, S390X};
 use crate::host::{self, checked};
 
 const LIMIT: Duration = Duration::from_secs(600);
@@ -22,149 +23,22 @@ pub struct Architecture {
     /// As Debian names it.
     pub debian: &'static str,
     /// The machine with a kernel of this architecture.
-    pub host: &'static Host,
+    pub guest: &'static Guest,
     /// The machine with a kernel of the 64-bit architecture that also runs programs of this one, if there is one.
-    pub wider_host: Option<&'static Host>,
+    pub wider_guest: Option<&'static Guest>,
     /// The other architecture whose programs its kernels run, as Debian names it, or why there is none.
     pub foreign: Result<&'static str, &'static str>,
     /// The maximal size of the program's image in bytes: a little more than was measured.
     pub budget: u64,
 }
 
-/// A machine, and the kernels for it.
-pub struct Host {
-    /// As `uname -m` names it.
-    pub machine: &'static str,
-    /// As Debian names it.
-    pub debian: &'static str,
-    /// The ends of the names of Debian's packages with its kernel, the best first.
-    pub flavours: &'static [&'static str],
-    pub qemu: &'static [&'static str],
-    /// Debian's package with that qemu.
-    pub qemu_package: &'static str,
-    /// The first version of that qemu that boots these kernels, and the suite to take it from if the installed one is older.
-    pub qemu_since: Option<(u32, &'static str)>,
-    pub firmware: Option<Firmware>,
-    pub console: &'static str,
-}
-
-/// What starts the kernel, where qemu does not do it itself.
-pub struct Firmware {
-    pub suite: &'static str,
-    pub package: &'static str,
-    pub file: &'static str,
-    /// What it appends to the kernel's command line. The first process gets it as its last argument.
-    pub argument: &'static str,
-}
-
-pub const AMD64: Host = Host {
-    machine: "x86_64",
-    debian: "amd64",
-    // The small one for clouds.
-    flavours: &["cloud-amd64", "amd64"],
-    qemu: &["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
-    qemu_package: "qemu-system-x86",
-    qemu_since: None,
-    firmware: None,
-    console: "ttyS0",
-};
-const I386: Host = Host {
-    machine: "i686",
-    debian: "i386",
-    flavours: &["686-pae", "686"],
-    qemu: &["qemu-system-i386", "-M", "q35", "-cpu", "max"],
-    qemu_package: "qemu-system-x86",
-    qemu_since: None,
-    firmware: None,
-    console: "ttyS0",
-};
-const ARM64: Host = Host {
-    machine: "aarch64",
-    debian: "arm64",
-    flavours: &["cloud-arm64", "arm64"],
-    qemu: &["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"],
-    qemu_package: "qemu-system-arm",
-    qemu_since: None,
-    firmware: None,
-    console: "ttyAMA0",
-};
-const ARMHF: Host = Host {
-    machine: "armv7l",
-    debian: "armhf",
-    flavours: &["armmp"],
-    qemu: &["qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"],
-    qemu_package: "qemu-system-arm",
-    qemu_since: None,
-    firmware: None,
-    console: "ttyAMA0",
-};
-const RISCV64: Host = Host {
-    machine: "riscv64",
-    debian: "riscv64",
-    flavours: &["riscv64"],
-    qemu: &["qemu-system-riscv64", "-M", "virt"],
-    qemu_package: "qemu-system-misc",
-    qemu_since: None,
-    firmware: None,
-    console: "ttyS0",
-};
-const S390X: Host = Host {
-    machine: "s390x",
-    debian: "s390x",
-    flavours: &["s390x"],
-    qemu: &["qemu-system-s390x", "-M", "s390-ccw-virtio"],
-    qemu_package: "qemu-system-misc",
-    qemu_since: None,
-    firmware: None,
-    console: "ttysclp0",
-};
-const PPC64EL: Host = Host {
-    machine: "ppc64le",
-    debian: "ppc64el",
-    flavours: &["powerpc64le"],
-    qemu: &["qemu-system-ppc64", "-M", "pseries"],
-    qemu_package: "qemu-system-ppc",
-    qemu_since: None,
-    firmware: None,
-    console: "hvc0",
-};
-
-const LOONG64: Host = Host {
-    machine: "loongarch64",
-    debian: "loong64",
-    flavours: &["loong64"],
-    qemu: &["qemu-system-loongarch64", "-M", "virt", "-cpu", "la464"],
-    qemu_package: "qemu-system-misc",
-    qemu_since: Some((10, "bookworm-backports")),
-    firmware: Some(Firmware {
-        suite: "trixie",
-        package: "qemu-efi-loongarch64",
-        file: "*/QEMU_EFI.fd",
-        argument: "initrd=initrd",
-    }),
-    console: "ttyS0",
-};
-
-/// User-mode Linux. It runs the programs of this machine's processor.
-pub const USER_MODE: Host = Host {
-    machine: "x86_64",
-    debian: "amd64",
-    flavours: &[],
-    // Without a root of its own it would add one to the arguments of the first process.
-    qemu: &["linux.uml", "mem=512M", "root=98:0", "con=null", "con0=fd:0,fd:1"],
-    qemu_package: "user-mode-linux",
-    qemu_since: None,
-    firmware: None,
-    console: "tty0",
-};
-
 pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "x86_64",
         triple: "x86_64-unknown-linux-gnu",
         debian: "amd64",
-        host: &AMD64,
-        wider_host: None,
+        guest: &AMD64,
+        wider_guest: None,
         foreign: Ok("i386"),
         budget: 21_350,
     },
@@ -172,8 +46,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "i686",
         triple: "i686-unknown-linux-gnu",
         debian: "i386",
-        host: &I386,
-        wider_host: Some(&AMD64),
+        guest: &I386,
+        wider_guest: Some(&AMD64),
         foreign: Err("a kernel of 32 bits runs no program of 64 bits"),
         budget: 23_700,
     },
@@ -181,8 +55,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "aarch64",
         triple: "aarch64-unknown-linux-gnu",
         debian: "arm64",
-        host: &ARM64,
-        wider_host: None,
+        guest: &ARM64,
+        wider_guest: None,
         foreign: Ok("armhf"),
         budget: 22_930,
     },
@@ -190,8 +64,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "armv7",
         triple: "armv7-unknown-linux-gnueabihf",
         debian: "armhf",
-        host: &ARMHF,
-        wider_host: Some(&ARM64),
+        guest: &ARMHF,
+        wider_guest: Some(&ARM64),
         foreign: Err("a kernel of 32 bits runs no program of 64 bits"),
         budget: 19_000,
     },
@@ -199,8 +73,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "riscv64",
         triple: "riscv64gc-unknown-linux-gnu",
         debian: "riscv64",
-        host: &RISCV64,
-        wider_host: None,
+        guest: &RISCV64,
+        wider_guest: None,
         foreign: Err(
             "Debian's riscv64 kernels are built without CONFIG_COMPAT: one of 32 bits is no program to them",
         ),
@@ -210,8 +84,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "loongarch64",
         triple: "loongarch64-unknown-linux-gnu",
         debian: "loong64",
-        host: &LOONG64,
-        wider_host: None,
+        guest: &LOONG64,
+        wider_guest: None,
         foreign: Err("this architecture has no ABI of 32 bits"),
         budget: 26_150,
     },
@@ -219,8 +93,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "s390x",
         triple: "s390x-unknown-linux-gnu",
         debian: "s390x",
-        host: &S390X,
-        wider_host: None,
+        guest: &S390X,
+        wider_guest: None,
         foreign: Err("Debian has no programs of 31 bits"),
         budget: 23_860,
     },
@@ -228,8 +102,8 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "ppc64le",
         triple: "powerpc64le-unknown-linux-gnu",
         debian: "ppc64el",
-        host: &PPC64EL,
-        wider_host: None,
+        guest: &PPC64EL,
+        wider_guest: None,
         foreign: Err("a little-endian kernel of this architecture runs no program of 32 bits"),
         budget: 29_290,
     },

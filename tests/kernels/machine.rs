@@ -10,8 +10,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::guests::Guest;
 use crate::host;
-use crate::images::Host;
 use crate::packages::{self, Index};
 
 /// The time limit of one boot with all its cases.
@@ -33,7 +33,7 @@ pub struct Report {
 /// The qemu of a machine, and its firmware.
 #[derive(Clone)]
 pub struct Emulator {
-    host: &'static Host,
+    guest: &'static Guest,
     program: PathBuf,
     firmware: Option<Vec<u8>>,
     /// More of the machine, such as a disk.
@@ -42,12 +42,12 @@ pub struct Emulator {
 
 impl Emulator {
     /// Installs the qemu, or takes it from another suite if the installed one is too old.
-    pub fn find(host: &'static Host) -> Result<Self, String> {
-        host::install(&[host.qemu_package])?;
-        let mut program = PathBuf::from(host.qemu[0]);
+    pub fn find(guest: &'static Guest) -> Result<Self, String> {
+        host::install(&[guest.qemu_package])?;
+        let mut program = PathBuf::from(guest.qemu[0]);
         // Without the program, which another package may have by now, the machine is skipped.
         let installed = version(&program)?;
-        if let Some((since, suite)) = host.qemu_since
+        if let Some((since, suite)) = guest.qemu_since
             && installed < since
         {
             let ours = host::checked(
@@ -55,20 +55,20 @@ impl Emulator {
                 Duration::from_secs(20),
             )?;
             let ours = String::from_utf8_lossy(&ours).trim().to_owned();
-            let package = Index::open(suite, &ours)?.fetch(host.qemu_package)?;
-            let content = packages::unpack(&package, &format!("*/bin/{}", host.qemu[0]))?;
-            let complain = |error: std::io::Error| format!("{}: {error}", host.qemu[0]);
-            program = host::cache()?.join(host.qemu[0]);
+            let package = Index::open(suite, &ours)?.fetch(guest.qemu_package)?;
+            let content = packages::unpack(&package, &format!("*/bin/{}", guest.qemu[0]))?;
+            let complain = |error: std::io::Error| format!("{}: {error}", guest.qemu[0]);
+            program = host::cache()?.join(guest.qemu[0]);
             fs::write(&program, content).map_err(complain)?;
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(complain)?;
             version(&program)?;
         }
-        let firmware = host.firmware.as_ref().map(|firmware| {
+        let firmware = guest.firmware.as_ref().map(|firmware| {
             // The package is the same for all architectures.
             let index = Index::open(firmware.suite, "amd64")?;
             packages::unpack(&index.fetch(firmware.package)?, firmware.file)
         });
-        Ok(Self { host, program, firmware: firmware.transpose()?, more: Vec::new() })
+        Ok(Self { guest, program, firmware: firmware.transpose()?, more: Vec::new() })
     }
 
     /// The machine with more in it: arguments of qemu.
@@ -100,10 +100,10 @@ impl Emulator {
         if let Some(firmware) = &self.firmware {
             qemu.arg("-bios").arg(file("firmware", firmware)?);
         }
-        qemu.args(&self.host.qemu[1..]).args(&self.more);
+        qemu.args(&self.guest.qemu[1..]).args(&self.more);
         // Only emergencies on the console. A panic ends the machine at once.
         let parameters =
-            format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.host.console);
+            format!("console={} quiet loglevel=1 panic=-1 {parameters}", self.guest.console);
         if kernel.is_empty() {
             // The program is the kernel, and its arguments are the parameters.
             qemu.arg(format!("initrd={}", initramfs.display()))
@@ -121,7 +121,7 @@ impl Emulator {
         let mut console = run(&mut qemu);
         let (Ok(said) | Err(said)) = &console;
         if !said.contains(alive) {
-            eprintln!("{}: no first process, so once more: {said}", self.host.machine);
+            eprintln!("{}: no first process, so once more: {said}", self.guest.machine);
             console = run(&mut qemu);
         }
         console

@@ -16,6 +16,7 @@
 mod cases;
 #[path = "../common/mod.rs"]
 mod common;
+mod guests;
 mod host;
 mod images;
 mod initramfs;
@@ -39,7 +40,8 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{AS_INIT, AS_INIT_PARAMETERS, FOREIGN, Kernel};
-use images::{ARCHITECTURES, Architecture, Host, Images, Unbuilt};
+use guests::Guest;
+use images::{ARCHITECTURES, Architecture, Images, Unbuilt};
 use initramfs::Initramfs;
 use machine::{Emulator, Report};
 use matrix::{Cell, Matrix};
@@ -128,11 +130,11 @@ const SERIES: &[Series] = &[
 
 impl Series {
     /// The machine for programs of this architecture.
-    fn host(&self, architecture: &Architecture) -> &'static Host {
+    fn guest(&self, architecture: &Architecture) -> &'static Guest {
         match self.on {
-            On::Own => architecture.host,
-            On::Wider => architecture.wider_host.expect("the series is for those that have one"),
-            On::UserMode => &images::USER_MODE,
+            On::Own => architecture.guest,
+            On::Wider => architecture.wider_guest.expect("the series is for those that have one"),
+            On::UserMode => &guests::USER_MODE,
         }
     }
 
@@ -140,7 +142,7 @@ impl Series {
     fn foreign(&self, architecture: &Architecture) -> Result<&'static str, &'static str> {
         match self.on {
             On::Own => architecture.foreign,
-            On::Wider => Ok(self.host(architecture).debian),
+            On::Wider => Ok(self.guest(architecture).debian),
             On::UserMode => Err("user-mode Linux runs no program of 32 bits"),
         }
     }
@@ -339,10 +341,10 @@ fn build_for(architecture: &Architecture) -> Result<Arc<Images>, Unbuilt> {
 }
 
 type AllImages = BTreeMap<&'static str, Result<Arc<Images>, Unbuilt>>;
-type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Booted>, String>>;
+type Kernels = BTreeMap<(&'static str, &'static str), Result<Arc<Bootable>, String>>;
 
 /// What a machine needs besides the images.
-pub struct Booted {
+pub struct Bootable {
     emulator: Emulator,
     vmlinuz: Vec<u8>,
     busybox: Vec<u8>,
@@ -362,12 +364,12 @@ fn fetch_kernels(names: &[String], is_chosen: &impl Fn(&str) -> bool) -> Kernels
         if !is_wanted && recipe != Some(key) {
             continue;
         }
-        let fetched = Emulator::find(series.host(architecture)).and_then(|emulator| {
+        let fetched = Emulator::find(series.guest(architecture)).and_then(|emulator| {
             let vmlinuz = kernel_image(architecture, series)?;
             let busybox = programs.busybox(architecture.debian)?;
             let foreign = series.foreign(architecture).map_err(str::to_owned);
             let foreign = foreign.and_then(|debian| programs.busybox(debian));
-            Ok(Arc::new(Booted { emulator, vmlinuz, busybox, foreign }))
+            Ok(Arc::new(Bootable { emulator, vmlinuz, busybox, foreign }))
         });
         let fetched = fetched.map_err(|reason| packages::without_mirror(&reason));
         if let Err(reason) = &fetched {
@@ -389,7 +391,7 @@ fn kernel_image(architecture: &Architecture, series: &Series) -> Result<Vec<u8>,
     }
     let mut reasons = Vec::new();
     for suite in series.suites {
-        match debian_kernel(series.host(architecture), series, suite) {
+        match debian_kernel(series.guest(architecture), series, suite) {
             Ok(image) => return Ok(image),
             Err(reason) => reasons.push(reason),
         }
@@ -405,11 +407,11 @@ fn own_kernel(architecture: &Architecture, series: &Series) -> Option<PathBuf> {
 }
 
 /// The newest kernel of the series in `suite`, of the best flavour that it has.
-fn debian_kernel(host: &Host, series: &Series, suite: &str) -> Result<Vec<u8>, String> {
-    let debian = host.debian;
+fn debian_kernel(guest: &Guest, series: &Series, suite: &str) -> Result<Vec<u8>, String> {
+    let debian = guest.debian;
     let index = Index::open(suite, debian)?;
     let names = index.names("linux-")?;
-    for flavour in host.flavours {
+    for flavour in guest.flavours {
         // Newer packages have the image and the modules in separate packages.
         for package in ["linux-binary-", "linux-image-"] {
             // Between the two: "5.10.0-32", "7.2.13+deb14". The package of another flavour has its name there, too.
@@ -511,9 +513,9 @@ fn boot(
     architecture: &'static Architecture,
     series: &'static Series,
     images: &Images,
-    kernel: &Booted,
+    kernel: &Bootable,
 ) -> Result<Run, String> {
-    let host = series.host(architecture);
+    let guest = series.guest(architecture);
     let mut initramfs = Initramfs::default();
     initramfs.program("init", cases::init().as_bytes());
     initramfs.program("seccomp-notify-min", &images.program);
@@ -548,8 +550,8 @@ fn boot(
     Ok(Run {
         kernel: Kernel {
             architecture,
-            machine: host.machine,
-            appended: host.firmware.as_ref().map(|firmware| firmware.argument),
+            machine: guest.machine,
+            appended: guest.firmware.as_ref().map(|firmware| firmware.argument),
             version,
             loses_value: false,
             release,
@@ -571,8 +573,8 @@ fn column(architecture: &Architecture, series: &Series, machine: &Machine) -> St
         },
         _ => name,
     };
-    let on = match (series.on, architecture.wider_host) {
-        (On::Wider, Some(host)) => format!(" of {}", host.machine),
+    let on = match (series.on, architecture.wider_guest) {
+        (On::Wider, Some(guest)) => format!(" of {}", guest.machine),
         (On::UserMode, _) => " in user mode".into(),
         _ => String::new(),
     };

@@ -5,14 +5,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cases::check_as_init;
-use crate::{Booted, host};
+use crate::{Bootable, host};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
 const PAGE: &str = "docs/deployment.md";
 
 /// Runs the recipe's commands, with `kernel` as their KERNEL.
-pub fn follow(kernel: &Booted) -> Result<(), String> {
+pub fn follow(kernel: &Bootable) -> Result<(), String> {
     host::install(&["cpio", "qemu-system-x86"])?;
     let page =
         fs::read_to_string(host::project().join(PAGE)).map_err(|e| format!("{PAGE}: {e}"))?;

@@ -8,7 +8,7 @@ use crate::common::document::read;
 use crate::common::probe::Lines;
 use crate::common::{self, skipped};
 use crate::document::{INITRAMFS, recipe};
-use crate::images::AMD64;
+use crate::guests::AMD64;
 use crate::machine::Emulator;
 use crate::throwaway::Throwaway;
 use crate::{host, shell};

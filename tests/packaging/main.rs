@@ -11,6 +11,9 @@ mod common;
 mod debian;
 mod document;
 mod flags;
+#[allow(dead_code)] // one machine is used
+#[path = "../kernels/guests.rs"]
+mod guests;
 #[allow(dead_code)] // nothing is installed here, apart from qemu
 #[path = "../kernels/host.rs"]
 mod host;
