@@ -9,12 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use common::promises::{self, EACH_PRINTS, FIRST_BYTES, Promise, SHORT, TIMES, Way};
 use common::{Beneath, Ended, Outcome, Packet, Running, Stream, program};
+use libtest_mimic::{Arguments, Trial};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -151,7 +152,6 @@ fn pipe() -> (File, File) {
 }
 
 /// Both streams fail here. In the promises, only one of them does.
-#[test]
 fn a_full_device_is_a_failure_and_no_hang() {
     for arguments in EACH_PRINTS {
         let run = program(arguments).streams(|command| {
@@ -161,47 +161,21 @@ fn a_full_device_is_a_failure_and_no_hang() {
     }
 }
 
-/// Makes a test of each of these promises.
-macro_rules! held {
-    ($($name:ident,)*) => {
-        $(
-            #[test]
-            fn $name() {
-                hold(promises::$name);
-            }
-        )*
+/// Many promises wait for seconds, so that more are tried at a time than there are processors.
+const THREADS: usize = 8;
 
-        #[test]
-        fn every_promise_is_a_test() {
-            let names = promises::ALL.iter().map(|(name, _)| *name);
-            assert_eq!([$(stringify!($name)),*], *names.collect::<Vec<_>>());
-        }
-    };
-}
-
-held! {
-    a_created_directory_and_bye_end_by_themselves_with_k,
-    what_is_beneath_tmp_is_created_and_what_is_not_is_refused,
-    the_created_directory_has_the_mode_that_the_target_gave,
-    the_target_gets_the_real_error_of_the_tracers_call,
-    the_second_filter_that_fails_the_call_takes_precedence,
-    the_second_filter_that_fails_the_call_needs_no_tracer,
-    the_second_filter_that_asks_a_ptracer_yields_to_the_notification,
-    the_delay_is_counted_down_a_number_a_second,
-    each_notification_is_delayed_and_the_streams_stay_apart,
-    a_delay_of_none_is_no_delay,
-    after_bye_every_mkdir_fails_with_enosys,
-    a_hundred_directories_in_a_row_are_told_in_order,
-    every_text_of_the_fixed_transcript_appears_to_the_letter,
-    a_signal_takes_the_call_away_while_the_tracer_waits,
-    a_line_longer_than_any_buffer_is_one_write,
-    lines_around_the_size_of_the_buffer_are_one_write_each,
-    control_bytes_of_a_path_are_escaped_so_that_no_line_can_be_forged,
-    a_slow_reader_gets_everything,
-    a_pipe_gets_the_same_bytes_as_a_socket,
-    a_full_device_is_a_failure_told_on_the_standard_error_output,
-    a_failing_standard_error_output_is_a_failure_and_no_hang,
-    a_closed_pipe_is_a_failure_and_no_hang,
-    a_reader_that_goes_away_in_the_middle_is_a_failure_and_no_hang,
-    a_file_that_takes_only_part_of_a_line_is_a_failure,
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let promises = promises::ALL.iter().map(|&(name, promise)| {
+        Trial::test(name, move || {
+            hold(promise);
+            Ok(())
+        })
+    });
+    let both = Trial::test("a_full_device_is_a_failure_and_no_hang", || {
+        a_full_device_is_a_failure_and_no_hang();
+        Ok(())
+    });
+    libtest_mimic::run(&arguments, promises.chain([both]).collect()).exit_code()
 }
