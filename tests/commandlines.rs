@@ -328,7 +328,7 @@ fn count(default: usize) -> usize {
 
 #[test]
 fn thousands_of_random_command_lines_are_as_the_model_says() {
-    run_lines(count(20_000));
+    run_lines(count(common::sweep::count(20_000)));
 }
 
 /// The environment variable `COMMAND_LINES` sets another number.

@@ -1,5 +1,5 @@
 //! A signal at every moment: before and after each call of the program's command lines, each process is killed, interrupted,
-//! or stopped and continued.
+//! or stopped and continued. Without `SWEEPS=whole`, at a moment that other runs have had only one of them is.
 //!
 //! The other processes must end soon and by themselves, and the parent's report must be true.
 
@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use common::sweep::{self, Sample};
 use inject::cases::{self, Case, Run};
 use inject::{Action, End, GRACE, Gate, Moment, Role, Side, Until, When};
 use nix::libc;
@@ -86,11 +87,21 @@ fn sweep(
     }
     let begin = Instant::now();
     let mut bad = vec![];
-    println!("\n{heading:95} {}", Row::HEADING);
+    println!("\n{:95} {}", format!("{heading} ({})", sweep::extent()), Row::HEADING);
+    let mut sample = Sample::new();
     for case in cases {
         let clean = case.clean(common::image());
+        let victims: Vec<Role> = actions.iter().map(|&(victim, _)| victim).collect();
+        let mut chosen: Vec<(Role, &Moment)> = vec![];
+        for (moment, there) in clean.outcome.stops_with(&victims) {
+            let Moment { call, side } = moment;
+            let victims = sample.choose((call.role, call.name.clone(), *side), &there);
+            chosen.extend(victims.iter().map(|&victim| (victim, moment)));
+        }
         for (victim, action) in actions {
-            let verdicts = inject::side_by_side(&clean.outcome.stops, |moment| {
+            let moments = chosen.iter().filter(|(it, _)| it == victim);
+            let moments: Vec<&Moment> = moments.map(|&(_, moment)| moment).collect();
+            let verdicts = sweep::side_by_side(&moments, |&moment| {
                 let rule = (When::Once(moment.clone()), action.clone());
                 let run = case.run(common::image(), &[rule]);
                 let shown = || format!("{moment}: {:?}\n{}", run.outcome.ends, run.output());
@@ -112,7 +123,7 @@ fn sweep(
                     Verdict::Good
                 }
             });
-            let mut row = Row { moments: clean.outcome.stops.len(), ..Row::default() };
+            let mut row = Row { moments: moments.len(), ..Row::default() };
             let name = format!("{} ({}): the {victim}", case.name, case.order);
             for verdict in &verdicts {
                 if let Some(why) = row.add(verdict) {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 
+use common::sweep;
 use common::transcript::{EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, Fate, Script, shown};
 use common::{
     Beneath, Capture, Ended, LIMIT, Packet, Run, Stream, close_all_but, fork, install_filter,
@@ -882,7 +883,7 @@ fn random_path() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: sweep::count(300) as u32, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_policy_agrees_with_a_plain_model_and_with_the_kernel(

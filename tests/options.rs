@@ -10,6 +10,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 
+use common::sweep;
 use common::transcript::{EPERM, Fate, Script};
 use common::{Beneath, Ended, Stream, program};
 use model::{Verdict, model};
@@ -521,7 +522,7 @@ fn argument() -> impl Strategy<Value = CString> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: sweep::count(5_000) as u32, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_program_agrees_with_the_c_librarys_getopt(

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Beneath, Ended, LIMIT, Outcome, in_child, program, sandbox};
+use common::{Beneath, Ended, LIMIT, Outcome, in_child, program, sandbox, sweep};
 use inject::cases::{self, text};
 use inject::{Action, Role, When};
 use nix::libc::{self, *};
@@ -156,23 +156,16 @@ fn a_call_that_is_refused_with_whatever_errno_is_told_with_its_reason() {
         ENOMEM,
         ETOOMANYREFS,
     ];
-    let mut bad = Vec::new();
-    println!("\n{:18} {:>5} {:>5}", "refused", "tried", "wrong");
-    for refused in CALLS {
-        let before = bad.len();
-        for errno in errors {
-            // Whoever gets these from this call takes them for what they otherwise mean.
-            let expected = match (refused.name, errno) {
-                // The wait is over, and is begun again.
-                ("ppoll" | "write", EAGAIN) => continue,
-                _ => judge_refused(refused, errno),
-            };
-            if let Err(why) = expected {
-                bad.push(format!("{} = {}: {why}", refused.name, text(errno)));
-            }
-        }
-        println!("{:18} {:5} {:5}", refused.name, errors.len(), bad.len() - before);
-    }
+    let pairs: Vec<_> = CALLS
+        .iter()
+        .flat_map(|refused| errors.map(|errno| (refused, errno)))
+        // The wait is over, and is begun again.
+        .filter(|&(refused, errno)| !(refused.name == "ppoll" && errno == EAGAIN))
+        .collect();
+    let bad = sweep::bad_ones(&pairs, |&(refused, errno)| {
+        judge_refused(refused, errno)
+            .map_err(|why| format!("{} = {}: {why}", refused.name, text(errno)))
+    });
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
@@ -296,7 +289,7 @@ fn openat2_is_asked_for_once_if_it_is_refused_with_whatever_errno() {
         (ELOOP, 3),
     ];
     let case = cases::paths(&["x", "y", "z"]);
-    let results = inject::side_by_side(&errors, |&(errno, times)| {
+    let bad = sweep::bad_ones(&errors, |&(errno, times)| {
         let rules = [(When::Each(OPENAT2), Action::Return(-i64::from(errno)))];
         let run = case.run(common::image(), &rules);
         let said = || format!("{}: {:?}\n{}", text(errno), opened(&run.outcome), run.output());
@@ -308,7 +301,6 @@ fn openat2_is_asked_for_once_if_it_is_refused_with_whatever_errno() {
         let right = names.iter().all(|name| count(name) == expected(name));
         if right { Ok(()) } else { Err(said()) }
     });
-    let bad: Vec<String> = results.into_iter().filter_map(Result::err).collect();
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
@@ -367,7 +359,7 @@ fn each_way_to_the_memory_may_be_closed_with_each_error() {
             jobs.extend(MEMORY_ERRORS.map(|errno| (vm, Some((call, errno)))));
         }
     }
-    let results = inject::side_by_side(&jobs, |&(vm, other)| {
+    let bad = sweep::bad_ones(&jobs, |&(vm, other)| {
         let answer = |call, errno: i32| (When::Each(call), Action::Return(-i64::from(errno)));
         let mut rules = vec![answer("process_vm_readv", vm)];
         rules.extend(other.map(|(call, errno)| answer(call, errno)));
@@ -398,7 +390,6 @@ fn each_way_to_the_memory_may_be_closed_with_each_error() {
         run.is_true(true).map_err(|why| format!("{why}: {}", said()))
     });
     println!("\n{} combinations of two closed ways to the memory", jobs.len());
-    let bad: Vec<String> = results.into_iter().filter_map(Result::err).collect();
     assert!(
         bad.is_empty(),
         "{} of {}:\n{}",

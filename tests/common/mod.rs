@@ -15,6 +15,7 @@ pub mod document;
 pub mod probe;
 pub mod promises;
 pub mod shown;
+pub mod sweep;
 pub mod transcript;
 pub mod usage;
 

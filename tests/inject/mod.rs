@@ -15,12 +15,11 @@ use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{IoSlice, IoSliceMut, Read, Seek};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once};
-use std::thread;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -248,6 +247,8 @@ pub struct Outcome {
     pub pids: HashMap<Role, Pid>,
     /// How each process ended, also if it was killed at the end of the run.
     pub ends: HashMap<Role, End>,
+    /// When each process was there: from the number of stops before its first one to that before its end.
+    lives: HashMap<Role, Range<usize>>,
     /// All calls, in the order in which they were entered.
     pub calls: Vec<Seen>,
     /// All stops, in their order.
@@ -265,6 +266,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The stops, each with those of `roles` that are there at this moment.
+    pub fn stops_with(&self, roles: &[Role]) -> Vec<(&Moment, Vec<Role>)> {
+        let there = |at| {
+            let is_there =
+                |role: &&Role| self.lives.get(role).is_some_and(|life| life.contains(&at));
+            roles.iter().filter(is_there).copied().collect()
+        };
+        self.stops.iter().enumerate().map(|(at, stop)| (stop, there(at))).collect()
+    }
+
     /// The parent's exit status; if it was killed, 128 plus the signal's number, as in a shell.
     pub fn status(&self) -> i32 {
         match self.ends.get(&Role::Parent) {
@@ -332,28 +343,6 @@ pub fn run(image: &Path, arguments: &[&OsStr], script: &Script) -> Outcome {
     outcome.out = contents(out);
     outcome.err = contents(err);
     outcome
-}
-
-/// Does all jobs, several at the same time, and returns the results in the order of the jobs.
-pub fn side_by_side<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(at) else { break };
-                    let result = work(job);
-                    results.lock().unwrap().push((at, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap();
-    results.sort_by_key(|&(at, _)| at);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Installs a handler that does nothing: the timer's signal must interrupt a wait and have no other effect.
@@ -513,6 +502,7 @@ impl Run<'_> {
 
     fn add_process(&mut self, pid: Pid, role: Role) {
         self.outcome.pids.insert(role, pid);
+        self.outcome.lives.insert(role, self.outcome.stops.len()..usize::MAX);
         let process =
             Process { role, counts: HashMap::new(), inside: None, returns: None, again: None };
         self.processes.insert(pid, process);
@@ -552,6 +542,10 @@ impl Run<'_> {
         self.held.retain(|&(it, _)| it != pid);
         if let Some(process) = self.processes.remove(&pid) {
             self.outcome.ends.insert(process.role, end);
+            self.outcome
+                .lives
+                .entry(process.role)
+                .and_modify(|life| life.end = self.outcome.stops.len());
         }
         self.adopt_orphans();
     }
@@ -641,6 +635,9 @@ impl Run<'_> {
             process.inside = Some((call.clone(), at));
             Moment { call, side: Side::Entry }
         };
+        for (gate, opened) in self.script.gates.iter().zip(&mut self.opened) {
+            *opened |= matches!(&gate.until, Until::Reached(until) if *until == moment);
+        }
         self.outcome.stops.push(moment.clone());
 
         self.apply_rules(pid, &moment);
@@ -766,16 +763,13 @@ impl Run<'_> {
         true
     }
 
-    /// Opens gates whose condition is met, and lets the processes continue that no gate holds.
+    /// Opens the gates that wait for a process that has ended, and lets the processes continue that no gate holds.
     fn release(&mut self) {
         let script = self.script;
         for (gate, opened) in script.gates.iter().zip(&mut self.opened) {
             *opened |= match &gate.until {
-                // A process that has ended does not reach the moment any more.
-                Until::Reached(moment) => {
-                    self.outcome.stops.contains(moment)
-                        || self.outcome.ends.contains_key(&moment.call.role)
-                }
+                // It does not reach the moment any more.
+                Until::Reached(moment) => self.outcome.ends.contains_key(&moment.call.role),
                 Until::Ended(role) => self.outcome.ends.contains_key(role),
             };
         }

@@ -231,7 +231,13 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
 ];
 
-/// A page's commands that are not part of a recipe.
+/// A command without the variables that are set in front of it.
+fn without_variables(command: &str) -> String {
+    let is_set = |word: &&str| word.contains('=') && !word.starts_with('-');
+    command.split(' ').skip_while(is_set).collect::<Vec<_>>().join(" ")
+}
+
+/// A page's commands that are not part of a recipe, without variables.
 fn commands(page: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for block in markdown::blocks(page).iter().filter(|block| block.recipe.is_none()) {
@@ -240,13 +246,13 @@ fn commands(page: &str) -> BTreeSet<String> {
             "sh" => {
                 // A comment stands behind blanks.
                 let commands = lines.map(|line| line.split(" #").next().unwrap_or_default().trim());
-                found.extend(commands.map(str::to_owned));
+                found.extend(commands.map(without_variables));
             }
             "" => found.extend(lines.filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned)),
             other => panic!("a block in {other:?} that is no recipe"),
         }
     }
-    for code in markdown::inline_code(page) {
+    for code in markdown::inline_code(page).iter().map(|code| without_variables(code)) {
         let mut words = code.split(' ');
         let is_command = words.next().is_some_and(|first| COMMANDS.contains(&first));
         if is_command && words.next().is_some() {
@@ -259,10 +265,7 @@ fn commands(page: &str) -> BTreeSet<String> {
 /// Whether one of these lines of a shell script runs the command, as it is or with more arguments.
 fn is_run_by<'a>(command: &str, lines: impl IntoIterator<Item = &'a str>) -> bool {
     lines.into_iter().map(str::trim).filter(|line| !line.starts_with('#')).any(|line| {
-        // Skip the variables that are set in front of the command.
-        let words: Vec<&str> = line.split(' ').collect();
-        let is_set = |word: &&&str| word.contains('=') && !word.starts_with('-');
-        let line = words[words.iter().take_while(is_set).count()..].join(" ");
+        let line = without_variables(line);
         line == command || line.strip_prefix(command).is_some_and(|rest| rest.starts_with(' '))
     })
 }
