@@ -31,6 +31,15 @@ pub enum Column {
     Unpinned,
     /// System calls for one notification, of both processes.
     Calls,
+    /// Time of one notification that makes a directory directly below /tmp, on one processor.
+    #[serde(rename = "created-1")]
+    Created1,
+    /// The same, with four components below /tmp.
+    #[serde(rename = "created-4")]
+    Created4,
+    /// The same, with eight.
+    #[serde(rename = "created-8")]
+    Created8,
     /// The measuring mode divided by the bare round trip, pinned.
     Loop,
     /// The same, unpinned.
@@ -42,7 +51,7 @@ pub enum Column {
 
 impl Column {
     /// Every column, in the table's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Bytes,
         Self::Pss,
         Self::Exit,
@@ -52,6 +61,9 @@ impl Column {
         Self::Pinned,
         Self::Unpinned,
         Self::Calls,
+        Self::Created1,
+        Self::Created4,
+        Self::Created8,
         Self::Loop,
         Self::LoopUnpinned,
         Self::Flat,
@@ -69,6 +81,9 @@ impl Column {
             Self::Pinned => "pinned",
             Self::Unpinned => "unpinned",
             Self::Calls => "calls",
+            Self::Created1 => "created-1",
+            Self::Created4 => "created-4",
+            Self::Created8 => "created-8",
             Self::Loop => "loop",
             Self::LoopUnpinned => "loop-unpinned",
             Self::Flat => "flat",

@@ -9,9 +9,11 @@ mod bound;
 mod calls;
 mod chart;
 mod child;
+mod created;
 mod floor;
 mod measure;
 mod options;
+mod perf;
 mod programs;
 mod pss;
 mod report;
@@ -106,7 +108,8 @@ fn compare(options: &Options) -> Result<bool, Stop> {
     };
     let plan = Plan::new(options.quick, cpu, allowed.len());
     let programs = Programs::gather(dir.path(), options.this.as_deref(), &options.given);
-    let results = measure::run(programs, &plan, dir.path());
+    let perf = perf::Perf::find(options.perf.as_deref(), dir.path());
+    let results = measure::run(programs, &plan, perf, dir.path());
     dir.close().map_err(|e| format!("cannot clean up: {e}"))?;
 
     let outcomes: Vec<Outcome> = options

@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::bound::Column;
 use crate::calls::{self, Call, Counts, PerNotification, Totals};
 use crate::child::{self, Cpus, Output};
+use crate::created::{self, Place};
 use crate::floor::{self, Priced};
+use crate::perf::Perf;
 use crate::programs::{self, Missing, Program, Programs, REFUSED, THIS};
 use crate::pss;
 use crate::stats::{self, Summary};
@@ -28,6 +30,10 @@ pub struct Plan {
     pub directories: usize,
     /// Rounds of the whole demonstration, pinned and unpinned.
     pub rounds: usize,
+    /// Directories in one run that makes them.
+    pub created: usize,
+    /// Rounds of such runs, pinned.
+    pub created_rounds: usize,
     /// Rounds of a run with one directory, start to exit.
     pub exit_rounds: usize,
     /// Rounds of the memory figure.
@@ -52,6 +58,8 @@ impl Plan {
             quick,
             directories: 3000,
             rounds: pick(51, 7),
+            created: 500,
+            created_rounds: pick(25, 3),
             exit_rounds: pick(1500, 200),
             pss_rounds: pick(25, 7),
             trips: 100_000,
@@ -88,6 +96,19 @@ pub struct Loop {
     /// Microseconds for one notification of `-b`.
     pub this: Summary,
     /// `this` divided by `bare`, round by round.
+    pub ratio: Summary,
+}
+
+/// The measuring mode compared with perf's.
+#[derive(Debug, Serialize)]
+pub struct Beside {
+    /// Whether both were pinned to one processor.
+    pub pinned: bool,
+    /// Whether perf set the wake-up flag, as this program does.
+    pub sync: bool,
+    /// Microseconds for one round trip of `perf bench sched seccomp-notify`, which reads and decides nothing.
+    pub perf: Summary,
+    /// `-b` divided by `perf`, round by round.
     pub ratio: Summary,
 }
 
@@ -137,6 +158,8 @@ pub struct Results {
     pub rows: Vec<Row>,
     /// The measuring mode, pinned and then unpinned.
     pub loops: Vec<Loop>,
+    /// The same beside perf: pinned and then unpinned, each without the flag and with it.
+    pub perf: Vec<Beside>,
     /// Microseconds for one call of each kind, pinned.
     pub prices: BTreeMap<String, Summary>,
     /// The cost by the length of the run, from the shortest run to the longest.
@@ -153,7 +176,7 @@ pub struct Results {
 type Samples = BTreeMap<String, BTreeMap<Column, Vec<f64>>>;
 
 /// Makes all measurements.
-pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
+pub fn run(mut programs: Programs, plan: &Plan, perf: Result<Perf, String>, dir: &Path) -> Results {
     for program in programs.found.clone() {
         eprintln!("checking {}", program.row);
         let right = programs::verify(&program, 10, dir)
@@ -201,13 +224,27 @@ pub fn run(mut programs: Programs, plan: &Plan, dir: &Path) -> Results {
         });
     }
 
+    match Place::new(plan.created) {
+        Ok(place) => {
+            let columns = created::DEPTHS.map(|(column, _)| column);
+            each_round(&mut programs, &mut samples, columns, plan.created_rounds, |p| {
+                place.measure(p, pinned)
+            });
+            if let Err(reason) = place.close() {
+                results.fail("created", reason);
+            }
+        }
+        Err(reason) => results.fail("created", reason),
+    }
+
     results.rows = rows(&programs, &samples, &counted);
     if let Some(this) = programs.found.iter().find(|p| p.row == THIS).cloned() {
         let mut start_up = None;
         if let Err(reason) = flatness(&this, plan, &mut results, &mut start_up) {
             results.fail("flat", reason);
         }
-        if let Err(reason) = loops(&this, plan, dir, &mut results, &counted) {
+        let perf = perf.map_err(|reason| results.skip("perf", reason)).ok();
+        if let Err(reason) = loops(&this, plan, dir, perf.as_ref(), &mut results, &counted) {
             results.fail("loop", reason);
         }
         budget(&this, plan, start_up, &counted, &mut results);
@@ -431,11 +468,15 @@ fn flatness(
     Ok(())
 }
 
-/// Measures the measuring mode, the bare round trip and the costs of single calls, in the same rounds.
+/// Whether perf sets the wake-up flag.
+const SYNC: [bool; 2] = [false, true];
+
+/// Measures the measuring mode, perf's, the bare round trip and the costs of single calls, in the same rounds.
 fn loops(
     this: &Program,
     plan: &Plan,
     dir: &Path,
+    perf: Option<&Perf>,
     results: &mut Results,
     counted: &BTreeMap<String, PerNotification>,
 ) -> Result<(), String> {
@@ -456,11 +497,19 @@ fn loops(
     }
     let priced = priced(counted);
     let mut samples = vec![(Vec::new(), Vec::new()); settings.len()];
+    let mut beside = vec![[const { Vec::new() }; SYNC.len()]; settings.len()];
     let mut prices: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for _ in 0..plan.loop_rounds {
-        for (cpus, (bare, this)) in settings.iter().zip(&mut samples) {
+        for (cpus, ((bare, this), beside)) in
+            settings.iter().zip(samples.iter_mut().zip(&mut beside))
+        {
             bare.push(floor::round_trip(plan.trips, *cpus, dir)?);
             this.push(ours(*cpus)?);
+            if let Some(perf) = perf {
+                for (sync, samples) in SYNC.into_iter().zip(beside) {
+                    samples.push(perf.measure(sync, plan.trips, *cpus)?);
+                }
+            }
         }
         for (key, price) in floor::prices(&priced, Cpus::Only(plan.cpu), dir)? {
             prices.entry(key).or_default().push(price);
@@ -478,6 +527,16 @@ fn loops(
             })
         })
         .collect();
+    for ((cpus, beside), (_, this)) in settings.iter().zip(&beside).zip(&samples) {
+        results.perf.extend(SYNC.into_iter().zip(beside).filter_map(|(sync, perf)| {
+            Some(Beside {
+                pinned: *cpus != Cpus::Any,
+                sync,
+                perf: stats::summary(perf)?,
+                ratio: stats::ratio(this, perf)?,
+            })
+        }));
+    }
     results.prices = prices
         .into_iter()
         .filter_map(|(key, samples)| Some((key, stats::summary(&samples)?)))

@@ -33,7 +33,8 @@ pub struct Options {
     ///   COLUMN                           ROW
     ///   bytes, pss, exit, exit-pinned,
     ///   end, end-pinned,
-    ///   pinned, unpinned, calls          a program's, as in the table
+    ///   pinned, unpinned, calls,
+    ///   created-1, created-4, created-8  a program's, as in the table
     ///   loop, loop-unpinned              'bare': the measuring mode by the bare round trip
     ///   flat                             '100..10000': the dearest cost by the cheapest
     ///
@@ -44,6 +45,10 @@ pub struct Options {
     /// Measures this file as this program, and builds none
     #[arg(long, value_name = "PROGRAM", value_parser = program)]
     pub this: Option<PathBuf>,
+
+    /// The perf whose `bench sched seccomp-notify` is measured beside -b [default: perf]
+    #[arg(long, value_name = "PROGRAM", value_parser = program)]
+    pub perf: Option<PathBuf>,
 
     /// The processor for what is pinned [default: the last one allowed]
     #[arg(long, value_name = "N")]

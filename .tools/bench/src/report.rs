@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, LineStyle, Table};
 use serde::Serialize;
 
 use crate::bound::{Column, Outcome};
+use crate::created::{self, DEPTHS};
 use crate::floor::Priced;
 use crate::measure::{Budget, Plan, Results};
 use crate::programs::THIS;
@@ -134,8 +135,10 @@ impl Report {
     }
 
     fn blocks(&self) -> Vec<Block> {
-        [self.figures(), self.ratios(), self.loops(), self.flat(), self.prices()]
+        let beside = [self.figures(), self.ratios(), self.created(), self.loops(), self.perf()];
+        beside
             .into_iter()
+            .chain([self.flat(), self.prices()])
             .chain(self.results.budget.as_ref().map(budget))
             .filter(|block| !block.rows.is_empty())
             .collect()
@@ -203,6 +206,52 @@ impl Report {
                 .chain(COLUMNS.iter().map(|(column, _)| column.to_string()))
                 .chain(["calls".to_owned()])
                 .collect(),
+            rows: rows.collect(),
+        }
+    }
+
+    fn created(&self) -> Block {
+        let made = self.results.rows.iter().filter(|row| row.figures.contains_key(&DEPTHS[0].0));
+        let rows = made.map(|row| {
+            let figures = DEPTHS.map(|(column, _)| figure(column, row.figures.get(&column)));
+            let ratios = DEPTHS.map(|(column, _)| match row.row.as_str() {
+                THIS => absent(),
+                _ => ratio(row.ratios.get(&column)),
+            });
+            [row.row.clone()].into_iter().chain(figures).chain(ratios).collect()
+        });
+        let names = DEPTHS.map(|(column, _)| column.name());
+        Block {
+            title: "Directories that are made",
+            note: vec![
+                format!(
+                    "Pinned, for one directory of {}, made on {}; the number in the column's name is that of its components below /tmp. Beside them, this program by the others.",
+                    self.plan.created,
+                    created::file_system()
+                ),
+                format!("Rounds: {}.", self.plan.created_rounds),
+            ],
+            header: ["row".to_owned()]
+                .into_iter()
+                .chain(names.map(|name| format!("{name}, µs")))
+                .chain(names.map(|name| format!("ratio, {name}")))
+                .collect(),
+            rows: rows.collect(),
+        }
+    }
+
+    fn perf(&self) -> Block {
+        let rows = self.results.perf.iter().map(|beside| {
+            let sync = if beside.sync { "perf --sync-mode" } else { "perf" };
+            let cpus = if beside.pinned { "pinned" } else { "unpinned" };
+            vec![format!("{sync}, {cpus}"), micros(beside.perf), ratio(Some(&beside.ratio))]
+        });
+        Block {
+            title: "The measuring mode by perf bench sched seccomp-notify",
+            note: vec![
+                "Of the same rounds. perf reads no memory and decides nothing; with --sync-mode it sets the wake-up flag, as this program does.".into(),
+            ],
+            header: ["row", "perf, µs", "-b by it"].map(String::from).into(),
             rows: rows.collect(),
         }
     }
