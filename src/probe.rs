@@ -231,7 +231,6 @@ fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
         return put(lines, messages::PROBE_NEEDS_LINUX, version);
     }
     let hint = match (error.call(), error.errno()) {
-        (_, Errno::KILLED) => messages::HINT_SANDBOX,
         (nr::__NR_seccomp, _) => report::hint(error).unwrap_or(messages::EMPTY),
         (nr::__NR_readlinkat | nr::__NR_openat, Errno::ENOENT | Errno::ENOTDIR) => {
             messages::HINT_PROC
@@ -240,6 +239,8 @@ fn put_no(lines: &mut Buffer, thing: &Thing, error: Error) {
             nr::__NR_process_vm_readv | nr::__NR_openat | nr::__NR_pread64 | nr::__NR_pidfd_getfd,
             Errno::EPERM | Errno::EACCES,
         ) => messages::HINT_MEMORY,
+        // Nothing else refuses the calls that are left.
+        (_, Errno::KILLED | Errno::EPERM | Errno::EACCES) => messages::HINT_SANDBOX,
         _ => return lines.put_text(messages::END_OF_LINE),
     };
     put(lines, messages::PROBE_REASON, &[Arg::Text(hint)]);

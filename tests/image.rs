@@ -23,7 +23,7 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustc_demangle::demangle;
 
 /// The image may not be larger, in bytes: what it was when this was last set.
-const BUDGET: usize = 21_330;
+const BUDGET: usize = 21_290;
 
 /// The bytes of the headers: that of the file, and those of two segments.
 const HEADERS: usize = 64 + 2 * 56;

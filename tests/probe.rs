@@ -361,6 +361,7 @@ fn the_documents_name_each_thing_and_the_linux_that_brought_it() {
 // ---- Under a sandbox
 
 const HINT: &str = "a sandbox does not allow a call that this program needs";
+const MEMORY: &str = "forbidden by a sandbox or ptrace_scope";
 
 /// Those that say that something is used up. That is no answer.
 const USED_UP: [i32; 6] = [EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETOOMANYREFS];
@@ -444,7 +445,15 @@ fn judge_refused(call: (c_long, &str, Told), errno: i32, expected: &Lines) -> Re
     };
     lines.are_consistent()?;
     let right = match lines.of(thing) {
-        Some(Said::No { call, error, .. }) => call == name && *error == text(errno),
+        Some(Said::No { call, error, reason }) => {
+            // Only a sandbox refuses so, or else what guards the child's memory.
+            let told = match (name, errno) {
+                ("process_vm_readv" | "pread64" | "pidfd_getfd", EPERM | EACCES) => Some(MEMORY),
+                (_, EPERM | EACCES) => Some(HINT),
+                _ => reason.as_deref(),
+            };
+            call == name && *error == text(errno) && reason.as_deref() == told
+        }
         _ => false,
     };
     // The listener's flag is set with the same call as a notification is received, and needs only the listener.
