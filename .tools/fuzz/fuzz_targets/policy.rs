@@ -106,7 +106,7 @@ fuzz_target!(init: set_up(), |input: &[u8]| {
         .map(|(path, node)| (path.iter().map(|name| name.as_bytes().to_vec()).collect(), *node))
         .collect();
     // One for all inputs: its descriptor of /tmp stays open.
-    thread_local!(static TMP: std::cell::RefCell<Tmp> = const { std::cell::RefCell::new(Tmp::new()) });
+    thread_local!(static TMP: std::cell::RefCell<Tmp> = std::cell::RefCell::default());
     let mut made = vec![];
     for path in input.split(|&byte| byte == b'\n') {
         if path.contains(&0) {
