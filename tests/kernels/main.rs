@@ -75,6 +75,8 @@ const BOOKWORM: &[&str] = &["bookworm", "oldstable"];
 const TRIXIE: &[&str] = &["trixie", "stable", "bookworm-backports"];
 const SID: &[&str] = &["sid", "testing"];
 
+/// What is missing here is missing in Debian: bullseye is kept for the first four architectures only; riscv64 came with trixie,
+/// and i686's kernels went with it; loongarch64 is in sid alone.
 const SERIES: &[Series] = &[
     Series {
         name: "5.10",
