@@ -208,6 +208,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "cargo run --manifest-path .tools/release/Cargo.toml -- --help",
         "prints the options and makes nothing",
     ),
+    ("cargo mutants --shard 0/6", "takes a quarter of an hour, and a tool of its own"),
     ("cargo +nightly fuzz run --fuzz-dir .tools/fuzz options", "runs until it is interrupted"),
     ("cargo build --profile unstripped", "tests/image.rs builds this profile"),
     (".ci/run", "it runs this test"),
