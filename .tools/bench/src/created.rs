@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{self, FsType, statfs};
 use tempfile::TempDir;
 
@@ -18,6 +20,19 @@ const TMP: &str = "/tmp";
 /// The columns, with the number of components below /tmp.
 pub const DEPTHS: [(Column, usize); 3] =
     [(Column::Created1, 1), (Column::Created4, 4), (Column::Created8, 8)];
+
+/// Gives this process and its children a /tmp of their own, in memory: on a disk, the time of the file system hides all else. Only
+/// root may do that. Else /tmp stays as it is, which [`file_system`] tells.
+///
+/// # Errors
+/// The call that failed, and its error.
+pub fn own_tmp() -> Result<(), String> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("unshare: {e}"))?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .and_then(|()| mount(Some("tmpfs"), TMP, Some("tmpfs"), MsFlags::empty(), none))
+        .map_err(|e| format!("mount: {e}"))
+}
 
 /// A place below /tmp, in which nothing else is made.
 pub struct Place {

@@ -40,7 +40,9 @@ pub struct Plan {
     pub pss_rounds: usize,
     /// Round trips of the measuring mode and of the floor.
     pub trips: usize,
-    /// Rounds of the measuring mode and of the floor.
+    /// Round trips of perf, which are slow without the wake-up flag.
+    pub perf_trips: usize,
+    /// Rounds of the measuring mode, of perf and of the floor.
     pub loop_rounds: usize,
     /// Rounds of the runs of different lengths.
     pub flat_rounds: usize,
@@ -58,11 +60,12 @@ impl Plan {
             quick,
             directories: 3000,
             rounds: pick(51, 7),
-            created: 500,
-            created_rounds: pick(25, 3),
+            created: 1000,
+            created_rounds: pick(25, 7),
             exit_rounds: pick(1500, 200),
             pss_rounds: pick(25, 7),
             trips: 100_000,
+            perf_trips: 10_000,
             loop_rounds: pick(25, 3),
             flat_rounds: pick(51, 7),
             cpu,
@@ -224,6 +227,9 @@ pub fn run(mut programs: Programs, plan: &Plan, perf: Result<Perf, String>, dir:
         });
     }
 
+    if let Err(reason) = created::own_tmp() {
+        eprintln!("created: /tmp is taken as it is: {reason}");
+    }
     match Place::new(plan.created) {
         Ok(place) => {
             let columns = created::DEPTHS.map(|(column, _)| column);
@@ -507,7 +513,7 @@ fn loops(
             this.push(ours(*cpus)?);
             if let Some(perf) = perf {
                 for (sync, samples) in SYNC.into_iter().zip(beside) {
-                    samples.push(perf.measure(sync, plan.trips, *cpus)?);
+                    samples.push(perf.measure(sync, plan.perf_trips, *cpus)?);
                 }
             }
         }

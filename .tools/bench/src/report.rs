@@ -249,7 +249,11 @@ impl Report {
         Block {
             title: "The measuring mode by perf bench sched seccomp-notify",
             note: vec![
-                "Of the same rounds. perf reads no memory and decides nothing; with --sync-mode it sets the wake-up flag, as this program does.".into(),
+                format!(
+                    "{} round trips in each of the same rounds, as perf says.",
+                    self.plan.perf_trips
+                ),
+                "perf reads no memory and decides nothing; with --sync-mode it sets the wake-up flag, as this program does.".into(),
             ],
             header: ["row", "perf, µs", "-b by it"].map(String::from).into(),
             rows: rows.collect(),
