@@ -1,4 +1,4 @@
-//! How much is tried: everything with `SWEEPS=whole`, as .ci/run does, or a sample.
+//! How much is tried: everything if the environment variable `SWEEPS` is `whole`, as in .ci/run, or a sample.
 //!
 //! A sweep does the same things at every place of a run: at each call, or at each stop. Many places are of one kind, such as the
 //! writes of a process, and show the same.
@@ -10,13 +10,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// The environment variable of a whole sweep, and its value. `.ci/run` sets it.
-const VARIABLE: (&str, &str) = ("SWEEPS", "whole");
-
 /// Whether everything is tried.
 pub fn is_whole() -> bool {
-    let (name, value) = VARIABLE;
-    env::var(name).is_ok_and(|it| it == value)
+    match env::var("SWEEPS").as_deref() {
+        Ok("whole") => true,
+        Ok("sample") | Err(_) => false,
+        Ok(other) => panic!("SWEEPS={other}: it is whole or sample"),
+    }
 }
 
 /// Says what part of a sweep is tried, for a heading.
