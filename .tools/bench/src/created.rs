@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::statfs::{self, FsType, statfs};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use tempfile::TempDir;
 
 use crate::bound::Column;
@@ -21,17 +22,22 @@ const TMP: &str = "/tmp";
 pub const DEPTHS: [(Column, usize); 3] =
     [(Column::Created1, 1), (Column::Created4, 4), (Column::Created8, 8)];
 
-/// Gives this process and its children a /tmp of their own, in memory: on a disk, the time of the file system hides all else. Only
-/// root may do that. Else /tmp stays as it is, which [`file_system`] tells.
+/// Gives this process and its children a /tmp in memory, if it is not there already: on a disk, the time of the file system hides
+/// all else. Only root may do that.
 ///
 /// # Errors
 /// The call that failed, and its error.
-pub fn own_tmp() -> Result<(), String> {
+pub fn tmp_in_memory() -> Result<(), String> {
+    if statfs(TMP).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC) {
+        return Ok(());
+    }
     let none = None::<&str>;
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("unshare: {e}"))?;
+    let failed =
+        |call: &str, errno: Errno| format!("{TMP} is no tmpfs, and cannot be: {call}: {errno}");
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("unshare", errno))?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .and_then(|()| mount(Some("tmpfs"), TMP, Some("tmpfs"), MsFlags::empty(), none))
-        .map_err(|e| format!("mount: {e}"))
+        .map_err(|errno| failed("mount", errno))
 }
 
 /// A place below /tmp, in which nothing else is made.
@@ -91,19 +97,4 @@ impl Place {
     pub fn close(self) -> Result<(), String> {
         self.dir.close().map_err(|e| format!("cannot clean up: {e}"))
     }
-}
-
-/// The name of the file system of /tmp, on which the time depends.
-pub fn file_system() -> String {
-    const KNOWN: [(FsType, &str); 5] = [
-        (statfs::TMPFS_MAGIC, "tmpfs"),
-        (statfs::EXT4_SUPER_MAGIC, "ext4"),
-        (statfs::XFS_SUPER_MAGIC, "xfs"),
-        (statfs::BTRFS_SUPER_MAGIC, "btrfs"),
-        (statfs::OVERLAYFS_SUPER_MAGIC, "overlayfs"),
-    ];
-    let Ok(about) = statfs(TMP) else { return "an unknown file system".into() };
-    let of_tmp = about.filesystem_type();
-    let known = KNOWN.into_iter().find(|(kind, _)| *kind == of_tmp);
-    known.map_or_else(|| format!("the file system {:#x}", of_tmp.0), |(_, name)| name.into())
 }

@@ -227,12 +227,9 @@ pub fn run(mut programs: Programs, plan: &Plan, perf: Result<Perf, String>, dir:
         });
     }
 
-    if let Err(reason) = created::own_tmp() {
-        eprintln!("created: /tmp is taken as it is: {reason}");
-    }
-    match Place::new(plan.created) {
-        Ok(place) => {
-            let columns = created::DEPTHS.map(|(column, _)| column);
+    let columns = created::DEPTHS.map(|(column, _)| column);
+    match created::tmp_in_memory().map(|()| Place::new(plan.created)) {
+        Ok(Ok(place)) => {
             each_round(&mut programs, &mut samples, columns, plan.created_rounds, |p| {
                 place.measure(p, pinned)
             });
@@ -240,7 +237,8 @@ pub fn run(mut programs: Programs, plan: &Plan, perf: Result<Perf, String>, dir:
                 results.fail("created", reason);
             }
         }
-        Err(reason) => results.fail("created", reason),
+        Ok(Err(reason)) => results.fail("created", reason),
+        Err(reason) => columns.iter().for_each(|column| results.skip(column.name(), &*reason)),
     }
 
     results.rows = rows(&programs, &samples, &counted);

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, LineStyle, Table};
 use serde::Serialize;
 
 use crate::bound::{Column, Outcome};
-use crate::created::{self, DEPTHS};
+use crate::created::DEPTHS;
 use crate::floor::Priced;
 use crate::measure::{Budget, Plan, Results};
 use crate::programs::THIS;
@@ -225,9 +225,8 @@ impl Report {
             title: "Directories that are made",
             note: vec![
                 format!(
-                    "Pinned, for one directory of {}, made on {}; the number in the column's name is that of its components below /tmp. Beside them, this program by the others.",
-                    self.plan.created,
-                    created::file_system()
+                    "Pinned, for one directory of {}, made on a tmpfs; the number in the column's name is that of its components below /tmp. Beside them, this program by the others.",
+                    self.plan.created
                 ),
                 format!("Rounds: {}.", self.plan.created_rounds),
             ],
