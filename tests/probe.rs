@@ -358,6 +358,24 @@ fn the_documents_name_each_thing_and_the_linux_that_brought_it() {
     }
 }
 
+/// The reasons on the page are texts of the program.
+#[test]
+fn the_page_has_the_programs_own_reasons() {
+    let image = fs::read(common::image()).expect("the program");
+    let doc = common::document::read("docs/probe.md");
+    let (_, table) = doc.split_once("| reason | meaning |\n| --- | --- |\n").expect("the table");
+    let reasons: Vec<&str> = table
+        .lines()
+        .map_while(|row| row.strip_prefix("| `")?.split('`').next())
+        .filter(|reason| *reason != "needs Linux 5.19")
+        .collect();
+    assert!([HINT, MEMORY].iter().all(|reason| reasons.contains(reason)), "{reasons:?}");
+    for reason in reasons {
+        let is_there = image.windows(reason.len()).any(|it| it == reason.as_bytes());
+        assert!(is_there, "the program does not say {reason:?}");
+    }
+}
+
 // ---- Under a sandbox
 
 const HINT: &str = "a sandbox does not allow a call that this program needs";
